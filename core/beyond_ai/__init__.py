@@ -1,0 +1,59 @@
+"""Beyond AI: an LLM gateway and a coding agent on one plugin framework.
+
+This is all that a plugin author imports. Each seam's story, with a complete plugin, is the docstring of its file
+in `beyond_ai.spec`.
+"""
+
+from beyond_ai.errors import BeyondError, ConfigError, PluginError
+from beyond_ai.spec.auth import AuthScheme, DevAuthScheme, DevCredential, Identity, InvalidCredential
+from beyond_ai.spec.command import Command
+from beyond_ai.spec.component import Component, Context, UpstreamSettings
+from beyond_ai.spec.markers import API_VERSION, hookimpl
+from beyond_ai.spec.provider import Dialect, KeyScheme, Provider
+from beyond_ai.spec.scanner import Scanner, ScannerFactory
+from beyond_ai.spec.sink import Outcome, UsageEvent, UsageSink
+from beyond_ai.spec.tool import Tool, ToolContext, ToolResult
+from beyond_ai.spec.transport import (
+    FailureStage,
+    Headers,
+    Transport,
+    UpstreamEvents,
+    UpstreamExchange,
+    UpstreamFailure,
+    UpstreamRequest,
+)
+
+__all__ = [
+    "API_VERSION",
+    "AuthScheme",
+    "BeyondError",
+    "Command",
+    "Component",
+    "ConfigError",
+    "Context",
+    "DevAuthScheme",
+    "DevCredential",
+    "Dialect",
+    "FailureStage",
+    "Headers",
+    "Identity",
+    "InvalidCredential",
+    "KeyScheme",
+    "Outcome",
+    "PluginError",
+    "Provider",
+    "Scanner",
+    "ScannerFactory",
+    "Tool",
+    "ToolContext",
+    "ToolResult",
+    "Transport",
+    "UpstreamEvents",
+    "UpstreamExchange",
+    "UpstreamFailure",
+    "UpstreamRequest",
+    "UpstreamSettings",
+    "UsageEvent",
+    "UsageSink",
+    "hookimpl",
+]

@@ -1,0 +1,13 @@
+"""What marks a hook: pluggy's two decorators under our project name, and the version of the whole seam."""
+
+from typing import Final
+
+from pluggy import HookimplMarker, HookspecMarker
+
+PROJECT: Final = "beyond_ai"
+
+API_VERSION: Final = 1
+"""Grows by one when any seam gains something that a plugin could depend on; nothing is removed without a deprecation."""
+
+hookspec = HookspecMarker(PROJECT)
+hookimpl = HookimplMarker(PROJECT)

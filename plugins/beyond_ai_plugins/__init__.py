@@ -1,0 +1,1 @@
+"""Our own plugins for the gateway: auth schemes, scanners, usage sinks, transports, commands."""

@@ -1,0 +1,1 @@
+"""Auth schemes: `bai` for signed virtual keys, `byo` for keys that clients bring along."""

@@ -1,0 +1,1 @@
+"""Scanners that read the model's name from a request body."""

@@ -1,0 +1,1 @@
+"""Our own providers: one file each, and `echo`, the embedded upstream."""
