@@ -1,4 +1,4 @@
-"""Expected failures, as types. Each is shown once at a border: one line on the command line, one JSON error on the wire."""
+"""Expected failures, as types. Each is shown once, at a border: a line on a terminal, a JSON error on the wire."""
 
 
 class BeyondError(Exception):

@@ -7,7 +7,7 @@ from pluggy import HookimplMarker, HookspecMarker
 PROJECT: Final = "beyond_ai"
 
 API_VERSION: Final = 1
-"""Grows by one when any seam gains something that a plugin could depend on; nothing is removed without a deprecation."""
+"""Grows by one when a seam gains something that a plugin could depend on; nothing goes without a deprecation."""
 
 hookspec = HookspecMarker(PROJECT)
 hookimpl = HookimplMarker(PROJECT)

@@ -11,11 +11,21 @@ A complete plugin:
                        summary="Acme's models, OpenAI wire", documentation="https://docs.acme.example/api")
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from beyond_ai.spec.markers import hookspec
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
+_RESERVED: Final = ("auto", "v1")
+"""Not names for a provider: `/v1` is where bare paths begin, `/auto` where the gateway itself will choose."""
+_AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
+_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~@:-]+)+")
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE: Final = re.compile(r"[\x20-\x7e]+")
 
 
 class Dialect(Enum):
@@ -83,6 +93,51 @@ class Provider:
     transport: str | None = None
     needs_key: bool = True
     embedded: bool = False
+
+    def check(self) -> None:
+        """Raise ValueError or TypeError, naming the attribute, for a record that cannot be routed to."""
+        self._check_types()
+        check_provider_name(self.name)
+        split_authority(self.authority)
+        for path in (self.base_path, *self.bare_paths):
+            if path and not _PATH.fullmatch(path):
+                raise ValueError(f"path {path!r} must start with / and not end with one")
+        if "" in self.bare_paths or "" in self.key_prefixes:
+            raise ValueError("bare_paths and key_prefixes hold no empty string: it would match everything")
+        for name in self.key_headers:
+            if not _HEADER_NAME.fullmatch(name) or name != name.lower():
+                raise ValueError(f"key_headers: {name!r} is not a header name in lower case")
+        for name, value in self.pool_headers:
+            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+                raise ValueError(f"pool_headers: {name!r} is not a header with a printable ASCII value")
+
+    def _check_types(self) -> None:
+        for attribute in ("name", "authority", "base_path", "summary", "documentation", "key_env"):
+            if not isinstance(getattr(self, attribute), str):
+                raise TypeError(f"{attribute} must be a string")
+        for attribute in ("bare_paths", "key_prefixes", "key_headers"):
+            value = getattr(self, attribute)
+            if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
+                raise TypeError(f"{attribute} must be a tuple of strings")
+        for attribute, enum in (("dialect", Dialect), ("key_scheme", KeyScheme)):
+            if not isinstance(getattr(self, attribute), enum):
+                raise TypeError(f"{attribute} must be one of {', '.join(str(member) for member in enum)}")
+
+
+def check_provider_name(name: str) -> None:
+    """Raise ValueError when NAME cannot be the first segment of a path."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not a name for a provider: use letters, digits, - and _")
+    if name in _RESERVED:
+        raise ValueError(f"{name!r} is not a name for a provider: /{name} has a meaning of its own")
+
+
+def split_authority(authority: str) -> tuple[str, int]:
+    """Host, without brackets, and port of `host:port` or `[v6]:port`. Raises ValueError."""
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None or not 0 < int(match[3]) < 65536:
+        raise ValueError(f"{authority!r} is not HOST:PORT, for example api.example.com:443")
+    return match[1] or match[2], int(match[3])
 
 
 class ProviderHooks:

@@ -4,8 +4,8 @@ The relay opens an exchange with `Transport.open` and drives it through `Upstrea
 through `UpstreamEvents`. Both are plain method calls in the event loop's thread: no task, queue or future stands
 between the two sides on the byte path. Order of events for one exchange:
 
-    (informational)*  head  body*  end        a whole answer
-    ... failed                                at any point instead of the rest; nothing follows it
+    connect_retry*  informational*  head  body*  end      a whole answer
+    ... failed                                            at any point instead of the rest; nothing follows it
 
 After `abort`, and after `end` or `failed`, the transport calls nothing more for that exchange.
 """
@@ -64,6 +64,9 @@ class UpstreamFailure:
 
 class UpstreamEvents(Protocol):
     """What the relay hears of an exchange."""
+
+    def upstream_connect_retry(self) -> None:
+        """Count one more attempt to connect."""
 
     def upstream_informational(self, status: int, headers: Headers) -> None:
         """Handle an interim response (1xx but 101)."""

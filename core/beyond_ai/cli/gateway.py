@@ -1,0 +1,123 @@
+"""`beyond-ai gateway`: serve until told to stop."""
+
+import logging
+import sys
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from beyond_ai.config import Address, Settings, load_settings
+from beyond_ai.errors import ConfigError
+from beyond_ai.gateway.assembly import Assembly, assemble
+from beyond_ai.gateway.server import bind, run, url_of
+from beyond_ai.version import VERSION
+
+app = typer.Typer()
+
+
+@app.command()
+def gateway(
+    config: Annotated[
+        Path | None,
+        typer.Option("-c", "--config", help="TOML file [default: $AI_CONFIG_PATH, else ./config.toml]"),
+    ] = None,
+    dev: Annotated[
+        bool,
+        typer.Option(
+            "--dev",
+            help="Try it without an account: listens on loopback only, makes a virtual key, and answers from the "
+            "embedded `echo` provider wherever there is no pool key.",
+        ),
+    ] = False,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Client listener, in place of the configured one.")
+    ] = None,
+    metrics_listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Admin listener, in place of the configured one.")
+    ] = None,
+) -> None:
+    """Relay LLM traffic: check keys, swap in provider keys, stream both ways, meter every token."""
+    settings = load_settings(config).settings
+    settings = _with_addresses(settings, listen, metrics_listen, dev=dev)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    for chatty in ("uvicorn.error", "stevedore", "httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    _warn_of_test_settings(settings)
+    assembly = assemble(settings, dev=dev)
+    client_socket = bind(settings.listen)
+    admin_socket = bind(settings.metrics_listen)
+
+    def ready() -> None:
+        url = url_of(client_socket)
+        typer.echo(f"listening on {url}", err=True)
+        typer.echo(f"admin on {url_of(admin_socket)}", err=True)
+        if dev:
+            typer.echo(_welcome(assembly, url), err=True)
+
+    run(assembly, VERSION, client_socket, admin_socket, ready)
+
+
+def _with_addresses(settings: Settings, listen: str | None, metrics_listen: str | None, *, dev: bool) -> Settings:
+    """SETTINGS with the addresses of the command line; with DEV, both on loopback."""
+    addresses: dict[str, Address] = {}
+    for name, text in (("listen", listen), ("metrics_listen", metrics_listen)):
+        try:
+            address = getattr(settings, name) if text is None else Address.parse(text)
+        except ValueError as error:
+            raise ConfigError(f"--{name.replace('_', '-')}: {error}") from None
+        if dev and not _is_loopback(address.host):
+            if text is not None:
+                raise ConfigError(f"--dev listens on loopback only, not on {address}", "leave out the host: 127.0.0.1")
+            address = replace(address, host="127.0.0.1")
+        addresses[name] = address
+    return settings.model_copy(update=addresses)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _warn_of_test_settings(settings: Settings) -> None:
+    log = logging.getLogger("beyond_ai")
+    if not settings.upstream_tls:
+        log.warning("upstream_tls = false: every provider is spoken to in PLAIN TEXT, keys included; for tests only")
+    if not settings.upstream_verify_cert:
+        log.warning("upstream_verify_cert = false: providers are NOT authenticated; for tests only")
+
+
+def _welcome(assembly: Assembly, url: str) -> str:
+    assert assembly.dev_credential is not None
+    key = assembly.dev_credential.credential
+    real = sorted(set(assembly.upstreams) - set(assembly.embedded))
+    return f"""
+--dev is on: listening on loopback only; a signing key was made for this run; answers come from the
+embedded `echo` provider, not from a model, for {", ".join(sorted(assembly.embedded)) or "no provider"}.
+{f"With their own pool keys: {', '.join(real)}." if real else ""}
+base URL     {url}/v1
+virtual key  {key}
+
+Stream an answer; its usage event appears here, on stdout:
+
+curl -N {url}/v1/chat/completions \\
+  -H "Authorization: Bearer {key}" \\
+  -H "Content-Type: application/json" \\
+  -d '{{"model":"echo","stream":true,"stream_options":{{"include_usage":true}},"messages":[{{"role":"user","content":"Hello there"}}]}}'
+
+from openai import OpenAI
+client = OpenAI(base_url="{url}/v1", api_key="{key}")
+stream = client.chat.completions.create(
+    model="echo", stream=True, stream_options={{"include_usage": True}},
+    messages=[{{"role": "user", "content": "Hello there"}}])
+for chunk in stream:
+    print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", flush=True)
+"""

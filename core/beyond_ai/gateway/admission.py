@@ -1,0 +1,125 @@
+"""May this request pass, and as what: every check in the order of the reject table, first hit wins.
+
+Read `Admission.admit` top-down. Checks that need nothing but the head come first and cost least; the signature is
+verified only after the cheap ones.
+"""
+
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+
+from beyond_ai.gateway import rejection
+from beyond_ai.gateway.credentials import Credential, find_credentials, without_query_key
+from beyond_ai.gateway.headers import on_client_key, on_pool_key
+from beyond_ai.gateway.rejection import MAX_BODY, Rejection
+from beyond_ai.gateway.request import Request
+from beyond_ai.gateway.route import Route, Router, is_endpoint
+from beyond_ai.spec.auth import AuthScheme, Identity, InvalidCredential
+from beyond_ai.spec.transport import UpstreamRequest
+
+
+@dataclass(slots=True)
+class Ticket:
+    """A request on its way through admission: who asks, by which scheme, and for what.
+
+    `query` is what stands behind the `?`, as sent; None where there is no `?`.
+    """
+
+    request: Request
+    route: Route
+    query: bytes | None
+    scheme: AuthScheme
+    credential: str
+    identity: Identity | None = None
+
+
+class Admission:
+    """The checks, with what they need. `schemes` are in the order in which they are asked."""
+
+    def __init__(self, router: Router, schemes: Sequence[AuthScheme], upstream_tls: bool) -> None:
+        self._router = router
+        self._managed = tuple(scheme for scheme in schemes if scheme.managed)
+        self._others = tuple(scheme for scheme in schemes if not scheme.managed)
+        self._tls = upstream_tls
+
+    def route(self, path: bytes) -> Route | None:
+        """The route that PATH alone decides; None when it is not the gateway's to relay."""
+        return self._router.route(path)
+
+    def admit(self, request: Request, route: Route, query: bytes | None) -> Ticket | Rejection:
+        """Run the checks that need no verification."""
+        if request.upgrade:
+            return rejection.UPGRADE
+        if request.unknown_coding:
+            return rejection.UNKNOWN_CODING
+        credentials = find_credentials(request, query or b"")
+        if not credentials:
+            return rejection.MISSING_KEY
+        if request.content_length is not None and request.content_length > MAX_BODY:
+            return rejection.BODY_TOO_LARGE
+        scheme, credential = self._claim(credentials)
+        if scheme is None:
+            return rejection.INVALID_KEY
+        if not scheme.managed and route.bare:
+            owners = self._router.owners_of(credentials)
+            if len(owners) > 1:
+                return rejection.TWO_PROVIDERS
+            if owners:
+                route.upstream = owners[0]
+        return Ticket(request, route, query, scheme, credential)
+
+    def _claim(self, credentials: list[Credential]) -> tuple[AuthScheme | None, str]:
+        for scheme in self._managed:
+            for credential in credentials:
+                if scheme.claims(credential.plain):
+                    return scheme, credential.text
+        for scheme in self._others:
+            if scheme.claims(credentials[0].plain):
+                return scheme, credentials[0].text
+        return None, ""
+
+    def authenticate(self, ticket: Ticket) -> Rejection | Awaitable[Identity] | None:
+        """Verify the credential: None when it is good, and an awaitable when its scheme has to ask elsewhere."""
+        try:
+            result = ticket.scheme.authenticate(ticket.credential)
+        except InvalidCredential:
+            return rejection.INVALID_KEY
+        if isinstance(result, Identity):
+            ticket.identity = result
+            return None
+        return result
+
+    def check(self, ticket: Ticket) -> Rejection | None:
+        """Run the checks that follow verification."""
+        if not ticket.scheme.managed:
+            return None
+        method, path = ticket.request.method, ticket.route.path
+        if not is_endpoint(path):
+            return rejection.managed_endpoint(404, method, path)
+        if method != b"POST":
+            return rejection.managed_endpoint(405, method, path)
+        if ticket.route.upstream.pool_headers is None:
+            return rejection.NO_POOL_KEY
+        return None
+
+    def upstream_request(self, ticket: Ticket) -> UpstreamRequest:
+        """The request as it goes to the provider."""
+        request, route, query = ticket.request, ticket.route, ticket.query
+        upstream, target = route.upstream, route.path
+        if ticket.scheme.managed:
+            headers = on_pool_key(request, upstream.host_header, upstream.pool_headers or [])
+            query = (without_query_key(query) or None) if query else query
+        else:
+            headers = on_client_key(request, upstream.host_header)
+        if query is not None:
+            target += b"?" + query
+        return UpstreamRequest(
+            provider=upstream.name,
+            method=request.method,
+            target=target,
+            headers=headers,
+            host=upstream.host,
+            port=upstream.port,
+            tls=self._tls,
+            content_length=None if request.chunked else request.content_length,
+            chunked=request.chunked,
+        )

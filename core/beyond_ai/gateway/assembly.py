@@ -1,0 +1,206 @@
+"""From settings and plugins to a `Gateway`: everything that is decided once, when the program starts."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from beyond_ai.config import Settings
+from beyond_ai.errors import BeyondError, ConfigError, PluginError
+from beyond_ai.gateway.admission import Admission
+from beyond_ai.gateway.gateway import Clock, Gateway
+from beyond_ai.gateway.metering import Ledger
+from beyond_ai.gateway.metrics import Metrics
+from beyond_ai.gateway.request_id import RequestIds
+from beyond_ai.gateway.route import Router, Upstream, configured_providers
+from beyond_ai.registry import Registry, load
+from beyond_ai.spec.auth import AuthScheme, DevAuthScheme, DevCredential
+from beyond_ai.spec.component import Context
+from beyond_ai.spec.provider import Provider, split_authority
+from beyond_ai.spec.scanner import Scanner, ScannerFactory
+from beyond_ai.spec.sink import UsageSink
+from beyond_ai.spec.transport import Headers, Transport
+
+_log = logging.getLogger(__name__)
+
+KINDS = ("provider", "auth", "scanner", "sink", "transport")
+"""The kinds of plugin that the gateway loads; it never imports a tool."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Assembly:
+    """A gateway that is ready to serve, and what has a life of its own beside it."""
+
+    settings: Settings
+    registry: Registry
+    gateway: Gateway
+    upstreams: Mapping[str, Upstream]
+    sinks: Mapping[str, UsageSink]
+    transports: Mapping[str, Transport]
+    scanner: str
+    dev_credential: DevCredential | None
+    embedded: tuple[str, ...]
+    """providers that the embedded upstream answers for, in `--dev`"""
+
+
+def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
+    """Build the gateway that SETTINGS ask for. Raises ConfigError or PluginError; nothing is open yet then.
+
+    With DEV, providers without a pool key are answered by the embedded upstream, and a credential is made.
+    """
+    registry = load(KINDS, settings.plugin_policy())
+    providers = configured_providers(
+        registry.providers().values(),
+        settings.provider_authorities,
+        settings.provider_dialects,
+        settings.provider_auth_schemes,
+    )
+    metrics = Metrics(providers)
+    builder = _Builder(
+        settings,
+        registry,
+        Context(
+            signing_keys=settings.signing_keys,
+            upstream=settings.upstream(),
+            count=metrics.count_plugin_event,
+        ),
+    )
+    schemes = builder.auth_schemes()
+    credential = _dev_credential(schemes) if dev else None
+    upstreams, embedded = builder.upstreams(providers, dev=dev)
+    scanner, factory = builder.scanner()
+    sinks = builder.sinks()
+    if not settings.signing_keys and not dev:
+        _log.warning("no signing keys: managed keys are refused, clients' own keys pass through")
+    gateway = Gateway(
+        admission=Admission(Router(upstreams), schemes, settings.upstream_tls),
+        ledger=Ledger(metrics, [(name, sink.emit) for name, sink in sinks.items()]),
+        metrics=metrics,
+        new_scanner=factory,
+        client_write_timeout=settings.client_write_timeout_secs,
+        request_ids=RequestIds(),
+        clock=Clock(),
+    )
+    return Assembly(
+        settings=settings,
+        registry=registry,
+        gateway=gateway,
+        upstreams=upstreams,
+        sinks=sinks,
+        transports=builder.transports,
+        scanner=scanner,
+        dev_credential=credential,
+        embedded=embedded,
+    )
+
+
+class _Builder:
+    """Creates components, each with its own context and table."""
+
+    def __init__(self, settings: Settings, registry: Registry, context: Context) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._context = context
+        self.transports: dict[str, Transport] = {}
+
+    def _table(self, kind: str, name: str) -> Mapping[str, object] | None:
+        return self._settings.plugin_table(self._registry.origin(kind, name).name)
+
+    def auth_schemes(self) -> list[AuthScheme]:
+        """All auth schemes, in order. This seam fails closed: one that cannot be created stops the start."""
+        names = self._registry.auth_schemes()
+        return [self._registry.create("auth", name, self._context, self._table("auth", name)) for name in names]
+
+    def scanner(self) -> tuple[str, Callable[[], Scanner]]:
+        """The scanner to use: the configured one, or the best of those that can be created."""
+        wanted = self._settings.scanner
+        names = list(self._registry.scanners())
+        if wanted != "auto" and wanted not in names:
+            raise ConfigError(f"scanner = {wanted!r}: no such scanner", f"installed: {', '.join(names)}")
+        made: dict[str, ScannerFactory] = {}
+        for name in names if wanted == "auto" else [wanted]:
+            try:
+                made[name] = self._registry.create("scanner", name, self._context, self._table("scanner", name))
+            except PluginError as error:
+                if wanted != "auto":
+                    raise
+                self._set_aside("scanner", name, error)
+        if not made:
+            raise PluginError("no scanner can be used", "enable the plugin `python`")
+        best = max(made, key=lambda name: made[name].preference)
+        return best, made[best].scanner
+
+    def sinks(self) -> dict[str, UsageSink]:
+        """The configured sinks. This seam fails open: one that cannot be created is set aside."""
+        known = self._registry.sinks()
+        made: dict[str, UsageSink] = {}
+        for name in self._settings.sinks:
+            if name not in known:
+                raise ConfigError(f"sinks: no sink {name!r}", f"installed: {', '.join(known) or 'none'}")
+            try:
+                made[name] = self._registry.create("sink", name, self._context, self._table("sink", name))
+            except PluginError as error:
+                self._set_aside("sink", name, error)
+        return made
+
+    def transport(self, name: str) -> Transport:
+        """The transport NAME, created once."""
+        if name not in self.transports:
+            known = self._registry.transports()
+            if name not in known:
+                raise ConfigError(f"transport {name!r} is not installed", f"installed: {', '.join(known)}")
+            self.transports[name] = self._registry.create(
+                "transport", name, self._context, self._table("transport", name)
+            )
+        return self.transports[name]
+
+    def upstreams(self, providers: Mapping[str, Provider], *, dev: bool) -> tuple[dict[str, Upstream], tuple[str, ...]]:
+        """Each provider as it is reached, and, in DEV, the names of those that the embedded upstream answers for."""
+        embedded = next((provider for provider in providers.values() if provider.embedded), None)
+        if dev and embedded is None:
+            raise BeyondError("--dev needs an embedded upstream, and no plugin offers one", "enable the plugin `echo`")
+        upstreams: dict[str, Upstream] = {}
+        answered_for: list[str] = []
+        for name, provider in providers.items():
+            if provider.embedded and not dev:
+                continue
+            pool_key = self._pool_key(name)
+            transport = provider.transport
+            if dev and embedded is not None and pool_key is None and not provider.embedded:
+                transport = embedded.transport
+                answered_for.append(name)
+            upstreams[name] = self._upstream(provider, transport, pool_key, needs_key=not (dev and pool_key is None))
+        return upstreams, tuple(answered_for)
+
+    def _pool_key(self, name: str) -> str | None:
+        keys = self._settings.pool_keys.get(name)
+        return keys[0].get_secret_value() if keys else None
+
+    def _upstream(
+        self, provider: Provider, transport: str | None, pool_key: str | None, *, needs_key: bool
+    ) -> Upstream:
+        host, port = split_authority(provider.authority)
+        headers: Headers | None = None
+        if pool_key is not None or not needs_key or not provider.needs_key:
+            headers = [] if pool_key is None else [provider.key_scheme.header(pool_key)]
+            headers += [(key.encode("ascii"), value.encode("ascii")) for key, value in provider.pool_headers]
+        return Upstream(
+            provider=provider,
+            name=provider.name,
+            host=host,
+            port=port,
+            host_header=(f"[{host}]" if ":" in host else host).encode("ascii"),
+            transport=self.transport(transport or self._settings.transport),
+            pool_headers=headers,
+            response_header=b"x-beyond-provider: %b\r\n" % provider.name.encode("ascii"),
+        )
+
+    def _set_aside(self, kind: str, name: str, error: PluginError) -> None:
+        _log.error("%s", error.message)
+        self._registry.fail(kind, name, error.message)
+
+
+def _dev_credential(schemes: list[AuthScheme]) -> DevCredential:
+    for scheme in schemes:
+        if isinstance(scheme, DevAuthScheme):
+            return scheme.dev_credential()
+    raise BeyondError("--dev needs an auth scheme that can make a credential", "enable the plugin `bai`")

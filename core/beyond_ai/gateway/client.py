@@ -1,0 +1,543 @@
+"""The client's side of a connection: a uvicorn HTTP protocol class that relays below ASGI.
+
+uvicorn owns sockets, TLS, signals and life cycle, and makes one `ClientConnection` for each connection (its `http`
+setting). httptools parses. A request that is for a provider becomes an `Exchange`; anything else falls through to the
+ASGI application. Requests are answered one at a time and in order: what a client sends ahead is held, unread beyond
+one buffer, until its turn.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable
+from typing import Any, Final, cast
+
+import httptools
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from beyond_ai.gateway import rejection
+from beyond_ai.gateway.admission import Ticket
+from beyond_ai.gateway.exchange import Exchange, Phase
+from beyond_ai.gateway.fallthrough import AsgiExchange
+from beyond_ai.gateway.gateway import Gateway
+from beyond_ai.gateway.rejection import Rejection
+from beyond_ai.gateway.request import Request
+from beyond_ai.spec.auth import Identity, InvalidCredential
+from beyond_ai.spec.provider import Dialect
+from beyond_ai.spec.transport import Headers
+
+_log = logging.getLogger(__name__)
+
+MAX_HEAD: Final = 65_536
+"""Bytes of a request head."""
+MAX_DISCARD: Final = 1_048_576
+"""Bytes of a refused request's body that are read so that the connection can be used again."""
+HEAD_TIMEOUT: Final = 30.0
+"""Seconds from the first byte of a request head to its last."""
+BODY_TIMEOUT: Final = 60.0
+"""Seconds between two reads of a request body."""
+KEEP_ALIVE: Final = 75.0
+"""Seconds that an idle connection is kept; longer than the pools of the usual SDKs and load balancers (60)."""
+LINGER: Final = 5.0
+"""Seconds to let a client read a refusal while it is still sending."""
+
+
+class Pipelined:
+    """A request that came before the one ahead of it was answered, with as much of its body as was read."""
+
+    __slots__ = ("chunks", "complete", "request")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.chunks: list[bytes] = []
+        self.complete = False
+
+
+class ClientConnection(asyncio.Protocol):
+    """One connection from a client."""
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self.gateway = gateway
+        self.config = config
+        self.server_state = server_state
+        self.app_state = app_state
+        self.parser = httptools.HttpRequestParser(self)
+        self._parsing = Request()
+        self._in_head = False
+        self._head_bytes = 0
+        self._queue: deque[Pipelined] = deque()
+        # the request being answered
+        self._request: Request | None = None
+        self._dialect = Dialect.OPENAI
+        self._exchange: Exchange | None = None
+        self._asgi: AsgiExchange | None = None
+        self._verification: asyncio.Task[None] | None = None
+        self._held: list[bytes] = []
+        self._request_complete = True
+        self._discarding = False
+        self._discarded = 0
+        self._request_id = ""
+        self._provider_header = b""
+        self._chunked = False
+        self._bodiless = False
+        self._head_sent = False
+        # the connection
+        self._keep_alive = True
+        self._closing = False
+        self._provider_slow = False
+        self._reading_paused = False
+        self._writing_paused_at: float | None = None
+        self._stamp = gateway.clock.now
+
+    # asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection into uvicorn's set, so that it waits for it at shutdown."""
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
+        self.server_state.connections.add(self)  # type: ignore[arg-type]
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """Let go of whatever was under way."""
+        self.server_state.connections.discard(self)
+        self._closing = True
+        if self._verification is not None:
+            self._verification.cancel()
+        if self._exchange is not None:
+            self._exchange.client_lost()
+        if self._asgi is not None:
+            self._asgi.client_lost()
+        self._queue.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; everything else happens in the callbacks."""
+        if self._closing:
+            return
+        self._stamp = self.gateway.clock.now
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            return  # refused when its head was complete
+        except httptools.HttpParserCallbackError as error:
+            _log.exception("error while handling a request [%s]", self._request_id, exc_info=error.__context__ or error)
+            self._unparsable(rejection.INTERNAL)
+            return
+        except httptools.HttpParserError:
+            self._unparsable(rejection.BAD_REQUEST)
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD:
+                self._unparsable(rejection.HEAD_TOO_LARGE)
+
+    def pause_writing(self) -> None:
+        """The client is slow to read."""
+        self._writing_paused_at = self.gateway.clock.now
+        if self._exchange is not None:
+            self._exchange.client_pause()
+        if self._asgi is not None:
+            self._asgi.flow.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._writing_paused_at = None
+        if self._exchange is not None:
+            self._exchange.client_resume()
+        if self._asgi is not None:
+            self._asgi.flow.resume_writing()
+
+    def shutdown(self) -> None:
+        """Stop after the request under way; called by uvicorn when the program ends."""
+        self._keep_alive = False
+        if self._request is None:
+            self._close()
+
+    def tick(self, now: float) -> None:
+        """Look for what has taken too long; called about once a second."""
+        if self._writing_paused_at is not None and now - self._writing_paused_at > self.gateway.client_write_timeout:
+            _log.warning("client stopped reading [%s]", self._request_id)
+            self._time_out()
+            return
+        quiet = now - self._stamp
+        if self._closing or self._discarding:
+            if quiet > LINGER:
+                self.transport.abort()
+        elif self._request is None:
+            if quiet > (HEAD_TIMEOUT if self._in_head else KEEP_ALIVE):
+                if self._in_head:
+                    self._unparsable(rejection.REQUEST_TIMEOUT)
+                else:
+                    self._close()
+        elif not self._request_complete and not self._reading_paused and quiet > BODY_TIMEOUT:
+            self._time_out()
+
+    def _time_out(self) -> None:
+        if self._exchange is not None:
+            self._exchange.client_timeout(rejection.REQUEST_TIMEOUT)
+        else:
+            self.transport.abort()
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._parsing = Request()
+        self._in_head = True
+        self._head_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Take the next bytes of the request target."""
+        self._parsing.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; trailers after a chunked body are dropped, as RFC 9110, section 6.5.1 allows."""
+        if self._in_head:
+            self._parsing.add_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is complete: the request is served now, or when its turn comes."""
+        self._in_head = False
+        request, parser = self._parsing, self.parser
+        request.method = parser.get_method()
+        request.upgrade = parser.should_upgrade()
+        request.http10 = parser.get_http_version() == "1.0"
+        request.keep_alive = parser.should_keep_alive()
+        if self._request is None:
+            self._begin(request)
+        else:
+            self._queue.append(Pipelined(request))
+            self._set_reading()
+
+    def on_body(self, data: bytes) -> None:
+        """Take the next bytes of a request body."""
+        if self._queue:
+            self._queue[-1].chunks.append(data)
+        elif self._exchange is not None:
+            self._exchange.client_body(data)
+        else:
+            self._body_elsewhere(data)
+
+    def on_message_complete(self) -> None:
+        """A request is complete."""
+        if self._queue:
+            self._queue[-1].complete = True
+        else:
+            self._complete()
+
+    # One request
+
+    def _begin(self, request: Request) -> None:
+        """Serve REQUEST: relay it, refuse it, or let it fall through."""
+        gateway = self.gateway
+        request.started = time.perf_counter()
+        gateway.metrics.requests += 1
+        self._request = request
+        self._request_id = gateway.request_ids.next()
+        self._request_complete = False
+        self._head_sent = False
+        self._keep_alive = self._keep_alive and request.keep_alive
+        path, mark, query = _origin_form(request.target).partition(b"?")
+        route = gateway.admission.route(path)
+        if route is None:
+            self._fall_through(request, path, query)
+            return
+        self._dialect = route.dialect
+        ticket = gateway.admission.admit(request, route, query if mark else None)
+        if isinstance(ticket, Rejection):
+            self.refuse(ticket)
+            return
+        self._dialect = route.dialect
+        verdict = gateway.admission.authenticate(ticket)
+        if verdict is None:
+            self._open(ticket)
+        elif isinstance(verdict, Rejection):
+            self.refuse(verdict)
+        else:
+            self._verification = asyncio.ensure_future(self._verify(ticket, verdict))
+            self.pause_reading()
+
+    async def _verify(self, ticket: Ticket, verdict: Awaitable[Identity]) -> None:
+        """Wait for an auth scheme that has to ask elsewhere; the body stays unread meanwhile."""
+        try:
+            ticket.identity = await verdict
+        except InvalidCredential:
+            refusal = rejection.INVALID_KEY
+        except Exception:  # noqa: BLE001 - a stranger's code: whatever it raises is a refusal
+            _log.exception("auth scheme failed: refused [%s]", self._request_id)
+            refusal = rejection.INTERNAL
+        else:
+            self._verification = None
+            self.resume_reading()
+            self._open(ticket)
+            self._replay_held()
+            return
+        self._verification = None
+        self.resume_reading()
+        self.refuse(refusal)
+
+    def _replay_held(self) -> None:
+        held, self._held = self._held, []
+        for data in held:
+            self.on_body(data)
+        if self._request_complete and self._exchange is not None:
+            self._exchange.client_end()
+
+    def _open(self, ticket: Ticket) -> None:
+        """Admit the request: from here on an `Exchange` decides."""
+        gateway = self.gateway
+        refusal = gateway.admission.check(ticket)
+        if refusal is not None:
+            self.refuse(refusal)
+            return
+        request = ticket.request
+        meter = gateway.meter(ticket, self._request_id)
+        exchange = Exchange(self, meter, has_body=request.has_body, method=request.method)
+        self._exchange = exchange
+        self._provider_header = ticket.route.upstream.response_header
+        exchange.open(ticket.route.upstream.transport, gateway.admission.upstream_request(ticket))
+
+    def _fall_through(self, request: Request, path: bytes, query: bytes) -> None:
+        if request.upgrade or request.unknown_coding:
+            self.refuse(rejection.UPGRADE if request.upgrade else rejection.UNKNOWN_CODING)
+            return
+        self._asgi = AsgiExchange(self, request, path, query, self._request_id, keep_alive=self._keep_alive)
+        self._asgi.start()
+
+    def _body_elsewhere(self, data: bytes) -> None:
+        """Take body bytes of a request that is not being relayed."""
+        if self._verification is not None:
+            self._held.append(data)
+        elif self._asgi is not None:
+            self._asgi.body(data)
+        elif self._discarding:
+            self._discarded += len(data)
+            if self._discarded > MAX_DISCARD:
+                self._keep_alive = False
+                self._close()
+
+    def _complete(self) -> None:
+        self._request_complete = True
+        if self._exchange is not None:
+            self._exchange.client_end()
+        elif self._asgi is not None:
+            self._asgi.request_end()
+        elif self._discarding:
+            self._next()
+
+    def _answered(self) -> None:
+        """The response is complete: go on with the next request, once the body of this one is out of the way."""
+        self._exchange = None
+        self._asgi = None
+        self._provider_slow = False
+        self._writing_paused_at = None if self._writing_paused_at is None else self.gateway.clock.now
+        self.server_state.total_requests += 1
+        if self._request_complete:
+            self._next()
+        elif self._keep_alive:
+            self._discarding = True
+            self._discarded = 0
+            self._set_reading()
+        else:
+            self._close()
+
+    def _next(self) -> None:
+        self._request = None
+        self._discarding = False
+        if not self._keep_alive:
+            self._close()
+        elif self._queue:
+            self._request = self._queue[0].request
+            asyncio.get_running_loop().call_soon(self._serve_pipelined)
+        else:
+            self._set_reading()
+
+    def _serve_pipelined(self) -> None:
+        if self._closing:
+            return
+        pipelined = self._queue.popleft()
+        self._begin(pipelined.request)
+        for data in pipelined.chunks:
+            self._dispatch_body(data)
+        if pipelined.complete:
+            self._complete()
+        self._set_reading()
+
+    def _dispatch_body(self, data: bytes) -> None:
+        if self._exchange is not None:
+            self._exchange.client_body(data)
+        else:
+            self._body_elsewhere(data)
+
+    # What an exchange asks for
+
+    def informational(self, status: int, headers: Headers) -> None:
+        """Send an interim response; HTTP/1.0 clients know none."""
+        if self._request is not None and not self._request.http10:
+            self.transport.write(b"HTTP/1.1 %d \r\n" % status + _header_lines(headers) + b"\r\n")
+
+    def head(self, status: int, reason: bytes, headers: Headers, length: int | None, bodiless: bool) -> None:
+        """Send the response head, framed for this client."""
+        request = self._request
+        assert request is not None
+        self._head_sent = True
+        self._bodiless = bodiless
+        self._chunked = False
+        tail = b"x-beyond-request-id: %b\r\n%b" % (self._request_id.encode("ascii"), self._provider_header)
+        if length is not None:
+            tail += b"content-length: %d\r\n" % length
+        elif not bodiless:
+            if request.http10:
+                self._keep_alive = False
+            else:
+                self._chunked = True
+                tail += b"transfer-encoding: chunked\r\n"
+        if not self._keep_alive:
+            tail += b"connection: close\r\n"
+        elif request.http10:
+            tail += b"connection: keep-alive\r\n"
+        self.transport.write(b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, _header_lines(headers), tail))
+
+    def body(self, data: bytes) -> None:
+        """Send the next bytes of the response body."""
+        if self._chunked:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        elif not self._bodiless:
+            self.transport.write(data)
+
+    def end(self) -> None:
+        """End the response."""
+        if self._chunked:
+            self.transport.write(b"0\r\n\r\n")
+        self._answered()
+
+    def refuse(self, rejection: Rejection) -> None:
+        """Answer with a refusal of our own."""
+        self._exchange = None
+        if self._closing:
+            return
+        self.gateway.count_rejection(rejection, self._request_id)
+        request = self._request
+        body = rejection.body(self._dialect)
+        expects = request is not None and request.expects_continue and not self._request_complete
+        if rejection.close or expects or (request is not None and (request.content_length or 0) > MAX_DISCARD):
+            self._keep_alive = False
+        lines = [
+            b"HTTP/1.1 %d %b\r\n" % (rejection.status, _REASONS[rejection.status]),
+            _header_lines(self.server_state.default_headers),
+            b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body),
+            b"x-beyond-request-id: %b\r\nx-beyond-error-source: gateway\r\n" % self._request_id.encode("ascii"),
+        ]
+        if rejection.retry_after is not None:
+            lines.append(b"retry-after: %d\r\n" % rejection.retry_after)
+        if not self._keep_alive:
+            lines.append(b"connection: close\r\n")
+        elif request is not None and request.http10:
+            lines.append(b"connection: keep-alive\r\n")
+        lines.append(b"\r\n")
+        if request is None or request.method != b"HEAD":
+            lines.append(body)
+        self.transport.write(b"".join(lines))
+        self._answered()
+
+    def abort(self) -> None:
+        """Break the connection, so that the client sees that its answer is incomplete."""
+        self._closing = True
+        self._exchange = None
+        self.transport.abort()
+
+    def asgi_answered(self) -> None:
+        """The ASGI application has answered."""
+        self._answered()
+
+    def pause_reading(self) -> None:
+        """Read no more of the request: the provider is slow."""
+        self._provider_slow = True
+        self._set_reading()
+
+    def resume_reading(self) -> None:
+        """Go on reading the request."""
+        self._provider_slow = False
+        self._set_reading()
+
+    # The connection
+
+    def _set_reading(self) -> None:
+        """Read unless the provider is slow or a request is waiting for its turn."""
+        pause = self._provider_slow or bool(self._queue)
+        if pause != self._reading_paused and not self.transport.is_closing():
+            self._reading_paused = pause
+            self._stamp = self.gateway.clock.now
+            if pause:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+
+    def _unparsable(self, refusal: Rejection) -> None:
+        """End a connection on which nothing more can be understood, answering if that is still possible."""
+        self._keep_alive = False
+        if self._exchange is not None and self._exchange.phase is not Phase.WAITING:
+            self._exchange.client_timeout(refusal)
+        elif self._request is None:
+            self._request_id = self.gateway.request_ids.next()
+            self.gateway.metrics.requests += 1
+            self._request = self._parsing
+            self._request_complete = True
+            self.refuse(refusal)
+        elif self._asgi is None and self._exchange is None:
+            self._close()
+
+    def _close(self) -> None:
+        """Close, but let a client that is still sending read what was sent to it first."""
+        if self._closing:
+            return
+        self._closing = True
+        self._stamp = self.gateway.clock.now
+        if self._request_complete or not self.transport.can_write_eof():
+            self.transport.close()
+        else:
+            self.transport.write_eof()
+
+
+_REASONS: Final = {
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    402: b"Payment Required",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+}
+
+
+def _header_lines(headers: Headers) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
+def _origin_form(target: bytes) -> bytes:
+    """TARGET as path and query; an absolute URI (RFC 9112, section 3.2.2) loses its scheme and authority."""
+    if target.startswith(b"/"):
+        return target
+    scheme, separator, rest = target.partition(b"://")
+    if separator and scheme.lower() in (b"http", b"https"):
+        slash = rest.find(b"/")
+        return rest[slash:] if slash >= 0 else b"/"
+    return target

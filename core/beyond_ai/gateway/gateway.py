@@ -1,0 +1,56 @@
+"""The gateway as one object: what the settings and the plugins came to, in the form that the data path uses."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from beyond_ai.gateway.admission import Admission, Ticket
+from beyond_ai.gateway.metering import Ledger, Meter
+from beyond_ai.gateway.metrics import Metrics
+from beyond_ai.gateway.rejection import Rejection
+from beyond_ai.gateway.request_id import RequestIds
+from beyond_ai.spec.scanner import Scanner
+
+_log = logging.getLogger(__name__)
+
+
+class Clock:
+    """Seconds since the start, moved on about once a second: reading it costs an attribute, not a system call."""
+
+    __slots__ = ("now",)
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Gateway:
+    """Shared by all connections of a process."""
+
+    admission: Admission
+    ledger: Ledger
+    metrics: Metrics
+    new_scanner: Callable[[], Scanner]
+    client_write_timeout: float
+    request_ids: RequestIds
+    clock: Clock
+
+    def meter(self, ticket: Ticket, request_id: str) -> Meter:
+        """A meter for the admitted request TICKET. Only managed bodies are scanned: only they make an event."""
+        managed = ticket.scheme.managed
+        return Meter(
+            self.ledger,
+            ticket.route,
+            ticket.identity if managed else None,
+            request_id,
+            ticket.request.started,
+            self.new_scanner() if managed else None,
+        )
+
+    def count_rejection(self, rejection: Rejection, request_id: str) -> None:
+        """Count and log a refusal."""
+        if rejection.reason:
+            self.metrics.rejections[rejection.reason] += 1
+        _log.warning(
+            "request rejected: %d %s: %s [%s]", rejection.status, rejection.type, rejection.message, request_id
+        )

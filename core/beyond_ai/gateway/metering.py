@@ -1,0 +1,173 @@
+"""What becomes of a request at its end: one usage event if it was managed, and the metrics in any case."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from beyond_ai.gateway.metrics import Metrics
+from beyond_ai.gateway.route import Route
+from beyond_ai.gateway.tap import Tap
+from beyond_ai.gateway.usage import Usage, parse_usage
+from beyond_ai.spec.auth import Identity
+from beyond_ai.spec.scanner import Scanner
+from beyond_ai.spec.sink import Outcome, UsageEvent
+from beyond_ai.spec.transport import Headers, UpstreamFailure
+
+_log = logging.getLogger(__name__)
+
+MAX_MODEL: Final = 128
+"""Bytes of a model name in events and logs."""
+UNREADABLE_MODEL: Final = "unknown"
+_WHOLE: Final = (Outcome.OK, Outcome.UPSTREAM_ERROR)
+"""Outcomes of answers that ended as their framing said."""
+
+
+def safe_model(name: bytes) -> str:
+    """NAME as it may stand in a log: a long, control-laden or undecodable one becomes `unknown`."""
+    if len(name) > MAX_MODEL or any(byte < 0x20 or byte in b'"\\\x7f' for byte in name):
+        return UNREADABLE_MODEL
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return UNREADABLE_MODEL
+
+
+class Ledger:
+    """Where events and counts of this process go."""
+
+    def __init__(self, metrics: Metrics, sinks: Sequence[tuple[str, Callable[[UsageEvent], None]]]) -> None:
+        self.metrics = metrics
+        self._sinks = tuple(sinks)
+
+    def drop(self, name: str) -> None:
+        """Hand no more events to the sink NAME."""
+        self._sinks = tuple(sink for sink in self._sinks if sink[0] != name)
+
+    def record(self, event: UsageEvent) -> None:
+        """Hand EVENT to every sink; one that raises is counted and does not disturb the others."""
+        for name, emit in self._sinks:
+            try:
+                emit(event)
+            except Exception as error:  # noqa: BLE001 - a sink is a stranger's code, and this seam fails open
+                self.metrics.usage_write_errors += 1
+                _log.error("usage sink %s: %s: %s [%s]", name, type(error).__name__, error, event.request_id)
+
+
+class Meter:
+    """Watches one exchange; `identity` is None for a client's own key, which is counted and not billed."""
+
+    __slots__ = (
+        "_identity",
+        "_ledger",
+        "_provider",
+        "_request_id",
+        "_route",
+        "_scanner",
+        "_started",
+        "_status",
+        "_streaming",
+        "tap",
+    )
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        route: Route,
+        identity: Identity | None,
+        request_id: str,
+        started: float,
+        scanner: Scanner | None,
+    ) -> None:
+        self.tap = Tap()
+        self._ledger = ledger
+        self._route = route
+        self._identity = identity
+        self._request_id = request_id
+        self._started = started
+        self._scanner = scanner
+        self._provider = ledger.metrics.providers[route.upstream.name]
+        self._status: int | None = None
+        self._streaming = False
+        ledger.metrics.in_flight += 1
+
+    def request_body(self, data: bytes) -> None:
+        """See the next DATA of the request body."""
+        if self._scanner is not None and self._scanner.model is None:
+            self._scanner.feed(data)
+
+    def connect_retry(self) -> None:
+        """Count one more attempt to connect."""
+        self._provider.connect_retries += 1
+
+    def response_head(self, status: int, headers: Headers) -> None:
+        """See the response head."""
+        self._status = status
+        self._provider.responses[status // 100 if status < 600 else 5] += 1
+        self._provider.ttft.observe(time.perf_counter() - self._started)
+        for name, value in headers:
+            if name.lower() == b"content-type":
+                self._streaming = b"event-stream" in value.lower()
+        if self._streaming:
+            self._ledger.metrics.active_streams += 1
+
+    def failure(self, failure: UpstreamFailure) -> None:
+        """Log why the provider's side failed."""
+        _log.warning(
+            "%s: %s failure: %s [%s]", self._route.upstream.name, failure.stage.value, failure.message, self._request_id
+        )
+
+    def finish(self, outcome: Outcome) -> None:
+        """Account for the exchange; called exactly once, when it ends."""
+        metrics = self._ledger.metrics
+        metrics.in_flight -= 1
+        if self._streaming:
+            metrics.active_streams -= 1
+        elapsed = time.perf_counter() - self._started
+        if self._status is not None:
+            self._provider.latency.observe(elapsed)
+            if outcome is Outcome.OK and self._status >= 400:
+                outcome = Outcome.UPSTREAM_ERROR
+        wire = self._route.wire
+        if wire is None or not wire.metered:
+            return
+        usage = parse_usage(wire, self._streaming, self.tap, complete=outcome in _WHOLE)
+        if usage.found:
+            tokens = metrics.tokens
+            tokens["input"] += usage.input_tokens
+            tokens["output"] += usage.output_tokens
+            tokens["cache_read"] += usage.cache_read_tokens
+            tokens["cache_write"] += usage.cache_write_tokens
+        if self._identity is None:
+            return
+        if outcome is Outcome.CLIENT_CANCELLED and usage.finished:
+            outcome = Outcome.OK
+        if not usage.found and self._status is not None and self._status < 300:
+            metrics.usage_parse_errors += 1
+        self._ledger.record(self._event(self._identity, usage, outcome, elapsed))
+
+    def _event(self, identity: Identity, usage: Usage, outcome: Outcome, elapsed: float) -> UsageEvent:
+        requested = self._scanner.model if self._scanner is not None else None
+        requested_model = safe_model(requested) if requested else ""
+        wire = self._route.wire
+        return UsageEvent(
+            time=datetime.now(UTC),
+            request_id=self._request_id,
+            tenant_id=identity.tenant_id,
+            vpc_id=identity.vpc_id,
+            key_id=identity.key_id,
+            provider=self._route.upstream.name,
+            model=safe_model(usage.model.encode()) if usage.model else requested_model,
+            requested_model=requested_model,
+            stream=self._streaming,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            latency_ms=round(elapsed * 1000),
+            outcome=outcome,
+            upstream_status=self._status,
+            usage_wire=wire.dialect if usage.found and wire is not None else None,
+        )

@@ -1,0 +1,12 @@
+"""Reading usage out of answers, by the wire of the path that was served and never by the provider's name.
+
+Pure functions over the bytes that a `Tap` kept. Read top-down: `wire` (whose shape an answer has), `parser` (where its
+usage object is), `counts` (what the object says), and below them `events` (server-sent events, from either end) and
+`fragments` (JSON of which only one end was kept).
+"""
+
+from beyond_ai.gateway.usage.counts import Quirk, Usage
+from beyond_ai.gateway.usage.parser import parse_usage
+from beyond_ai.gateway.usage.wire import Wire, wire_of
+
+__all__ = ["Quirk", "Usage", "Wire", "parse_usage", "wire_of"]

@@ -1,0 +1,286 @@
+"""One connection to a provider: parses answers and hands them to the exchange that holds it."""
+
+import asyncio
+import struct
+import sys
+from typing import TYPE_CHECKING, Final, cast
+
+import httptools
+
+from beyond_ai import FailureStage, Headers, UpstreamEvents, UpstreamFailure
+
+if TYPE_CHECKING:
+    from beyond_ai_plugins.transports.http1.pool import Http1Exchange, Http1Transport
+
+MAX_HEAD: Final = 262_144
+"""Bytes of a response head."""
+
+
+class Connection(asyncio.Protocol):
+    """A kept connection. `exchange` is None while it is idle."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, owner: "Http1Transport", key: tuple[str, int, bool]) -> None:
+        self.owner = owner
+        self.key = key
+        self.exchange: Http1Exchange | None = None
+        self.alive = True
+        self.stamp = 0.0
+        self.reading_paused = False
+        self.writing_paused = False
+        self._events: UpstreamEvents | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: Headers = []
+        self._reason = b""
+        self._status = 0
+        self._in_head = False
+        self._head_bytes = 0
+        self._complete = False
+        self._surplus = False
+        self._until_close = False
+        self._fresh_parser = False
+
+    def attach(self, exchange: "Http1Exchange", events: UpstreamEvents) -> None:
+        """Serve EXCHANGE until its answer is complete."""
+        self.exchange = exchange
+        self._events = events
+        self.stamp = self.owner.now
+        self._status = 0
+        self._complete = False
+        self._until_close = False
+        if self._fresh_parser:
+            self._parser = httptools.HttpResponseParser(self)
+            self._fresh_parser = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether any byte of an answer to the present request has come."""
+        return self._status != 0 or self._in_head
+
+    # asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; the answer's parts go to the exchange from the callbacks."""
+        self.stamp = self.owner.now
+        if self.exchange is None:
+            self.close()  # nothing was asked: whatever this is must not be taken for the next answer
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail("the provider switched protocols unasked")
+            return
+        except httptools.HttpParserCallbackError as error:
+            raise (error.__context__ or error) from None
+        except httptools.HttpParserError as error:
+            if not self._complete:
+                self._fail(f"not an HTTP/1.1 response: {error}")
+                return
+            self._surplus = True
+        if self._complete:
+            self._finish()
+        elif self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD:
+                self._fail("response head too large")
+
+    def eof_received(self) -> None:
+        """The provider has closed: the end of an answer that has no other, else a failure."""
+        if self.exchange is not None and self._until_close:
+            self.alive = False
+            self._complete = True
+            self._finish()
+        elif self.exchange is not None:
+            self._closed_early(None)
+        else:
+            self.alive = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self.alive = False
+        self.owner.forget(self)
+        if self.exchange is not None:
+            if self._until_close and exc is None:
+                self._complete = True
+                self._finish()
+            else:
+                self._closed_early(exc)
+
+    def pause_writing(self) -> None:
+        """The provider is slow to read."""
+        self.writing_paused = True
+        if self._events is not None:
+            self._events.upstream_pause()
+
+    def resume_writing(self) -> None:
+        """The provider has caught up."""
+        self.writing_paused = False
+        self.stamp = self.owner.now
+        if self._events is not None:
+            self._events.upstream_resume()
+
+    def pause_reading(self) -> None:
+        """Read no more until `resume_reading`."""
+        if not self.reading_paused and self.alive:
+            self.reading_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if self.reading_paused:
+            self.reading_paused = False
+            self.stamp = self.owner.now
+            if self.alive and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        """A response begins; a second final one is surplus."""
+        if self._complete:
+            self._surplus = True
+            return
+        self._headers = []
+        self._reason = b""
+        self._in_head = True
+        self._head_bytes = 0
+
+    def on_status(self, reason: bytes) -> None:
+        """Take the reason phrase."""
+        self._reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; trailers are dropped (RFC 9110, section 6.5.1)."""
+        if self._in_head:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Pass the head on, as interim or final."""
+        exchange, events = self.exchange, self._events
+        if self._surplus or exchange is None or events is None:
+            return
+        self._in_head = False
+        exchange.first_byte()
+        status = self._parser.get_status_code()
+        if status < 200:
+            if status != 101:
+                events.upstream_informational(status, self._headers)
+            return
+        self._status = status
+        bodiless = exchange.request.method == b"HEAD" or status in (204, 304)
+        self._until_close = not bodiless and not _framed(self._headers)
+        events.upstream_head(status, self._reason, self._headers)
+        if exchange.request.method == b"HEAD":
+            # llhttp cannot be told that this one has no body: it is complete here, and the next needs a new parser.
+            self._complete = True
+            self._fresh_parser = True
+
+    def on_body(self, data: bytes) -> None:
+        """Pass body bytes on. This is the hot path."""
+        if self._surplus or self._fresh_parser:
+            self._surplus = True
+        elif self._events is not None:
+            self._events.upstream_body(data)
+
+    def on_message_complete(self) -> None:
+        """The response is complete; an interim one is not the end."""
+        if self._status >= 200 and not self._surplus:
+            self._complete = True
+
+    # Endings
+
+    def _finish(self) -> None:
+        """The answer is complete: pool or close the connection, then tell the relay."""
+        exchange, events = self.exchange, self._events
+        self.exchange = self._events = None
+        if exchange is None or events is None:
+            return
+        keep = (
+            exchange.sent
+            and not self._surplus
+            and not self._until_close
+            and self._parser.should_keep_alive()
+            and self.alive
+        )
+        if keep:
+            self.resume_reading()
+            self.owner.release(self)
+        else:
+            self.close()
+        exchange.done()
+        events.upstream_end()
+
+    def _closed_early(self, exc: Exception | None) -> None:
+        exchange = self.exchange
+        assert exchange is not None
+        untouched = not self.answered and exchange.replayable and self._nothing_consumed(exchange.sent_bytes)
+        self.exchange = self._events = None
+        self.close()
+        cause = "closed the connection" if exc is None else f"{type(exc).__name__}: {exc}"
+        if untouched:
+            exchange.resend()
+        elif self._status:
+            exchange.fail(UpstreamFailure(FailureStage.BODY, f"the provider broke off its answer ({cause})"))
+        else:
+            exchange.fail(UpstreamFailure(FailureStage.SEND, f"no answer ({cause})"))
+
+    def _fail(self, message: str) -> None:
+        exchange = self.exchange
+        stage = FailureStage.BODY if self._status else FailureStage.SEND
+        self.exchange = self._events = None
+        self.close()
+        if exchange is not None:
+            exchange.fail(UpstreamFailure(stage, message))
+
+    def time_out(self) -> None:
+        """The provider was silent, or did not read, for too long."""
+        exchange = self.exchange
+        if exchange is not None:
+            stage = FailureStage.BODY if self._status else FailureStage.SEND
+            self.exchange = self._events = None
+            self.close()
+            exchange.fail(UpstreamFailure(stage, "timed out", timed_out=True))
+
+    def _nothing_consumed(self, sent: int) -> bool:
+        """Whether the provider's kernel has acknowledged none of the SENT bytes of the present request.
+
+        A kept connection that the provider closed just as it was reused answers with a reset and acknowledges
+        nothing; such a request cannot have been acted upon and may be sent again (RFC 9110, section 9.2.2). What is
+        not provable counts as consumed.
+        """
+        unsent = self.transport.get_write_buffer_size()
+        if unsent >= sent:
+            return True
+        sock = self.transport.get_extra_info("socket")
+        if sock is None or not sys.platform.startswith("linux"):
+            return False
+        import fcntl
+        import termios
+
+        try:
+            queued: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+        except OSError:
+            return False
+        return unsent + queued >= sent
+
+    def close(self) -> None:
+        """Close at once; what is unsent is lost."""
+        self.alive = False
+        self.owner.forget(self)
+        self.transport.abort()
+
+
+def _framed(headers: Headers) -> bool:
+    """Whether the end of the body can be told from the head (RFC 9112, section 6.3)."""
+    for name, value in headers:
+        lower = name.lower()
+        if lower == b"content-length":
+            return True
+        if lower == b"transfer-encoding":
+            return value.rstrip().lower().endswith(b"chunked")
+    return False

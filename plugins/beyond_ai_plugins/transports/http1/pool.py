@@ -1,0 +1,357 @@
+"""The pool and the exchanges that run on its connections.
+
+Kept connections are used last in, first out, so that a burst's surplus ages and is closed. A request goes out on a
+connection at most once; only an attempt to connect is repeated, and a request of which a kept connection provably
+delivered nothing.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import ssl
+from collections import deque
+from typing import Final
+
+import aiohappyeyeballs
+import certifi
+
+from beyond_ai import (
+    FailureStage,
+    UpstreamEvents,
+    UpstreamExchange,
+    UpstreamFailure,
+    UpstreamRequest,
+    UpstreamSettings,
+)
+from beyond_ai_plugins.transports.http1.connection import Connection
+from beyond_ai_plugins.transports.http1.resolver import Resolver
+
+CONNECT_TRIES: Final = 3
+"""Attempts to connect, each over all addresses."""
+RETRY_PAUSE: Final = 0.05
+"""Seconds before the second attempt; twice that before the third."""
+HAPPY_EYEBALLS_DELAY: Final = 0.25
+"""Seconds before the next address is tried beside a silent one (RFC 8305, section 5)."""
+MAX_IDLE: Final = 512
+"""Kept connections to one authority."""
+MAX_REPLAY: Final = 65_536
+"""Bytes of a request that are held so that it can be sent again."""
+
+Key = tuple[str, int, bool]
+
+_log = logging.getLogger(__name__)
+
+
+class Http1Transport:
+    """Opens exchanges over HTTP/1.1."""
+
+    def __init__(self, settings: UpstreamSettings) -> None:
+        self.settings = settings
+        self.now = 0.0
+        """seconds, moved on by the ticker: reading it costs an attribute"""
+        self._resolver = Resolver()
+        self._idle: dict[Key, deque[Connection]] = {}
+        self._busy: set[Http1Exchange] = set()
+        self._ssl = _ssl_context(verify=settings.verify_cert)
+        self._ticker: asyncio.Task[None] | None = None
+
+    def open(self, request: UpstreamRequest, events: UpstreamEvents) -> UpstreamExchange:
+        """Start an exchange on a kept connection, or on a new one."""
+        if self._ticker is None:
+            self._ticker = asyncio.ensure_future(self._tick())
+        exchange = Http1Exchange(self, request, events)
+        self._busy.add(exchange)
+        connection = self._take((request.host, request.port, request.tls))
+        if connection is None:
+            exchange.connect()
+        else:
+            exchange.start_on(connection, kept=True)
+        return exchange
+
+    async def aclose(self) -> None:
+        """Abort everything."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._ticker
+            self._ticker = None
+        for exchange in list(self._busy):
+            exchange.abort()
+        for connections in self._idle.values():
+            for connection in list(connections):
+                connection.close()
+
+    # Connections
+
+    def _take(self, key: Key) -> Connection | None:
+        idle = self._idle.get(key)
+        while idle:
+            connection = idle.pop()
+            if connection.alive and not connection.transport.is_closing():
+                return connection
+        return None
+
+    def release(self, connection: Connection) -> None:
+        """Keep CONNECTION for the next exchange."""
+        idle = self._idle.setdefault(connection.key, deque())
+        if len(idle) >= MAX_IDLE:
+            idle[0].close()
+        idle.append(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """Drop CONNECTION from the pool, if it is there."""
+        idle = self._idle.get(connection.key)
+        if idle is not None and connection.exchange is None:
+            with contextlib.suppress(ValueError):
+                idle.remove(connection)
+
+    async def connect(self, request: UpstreamRequest) -> Connection:
+        """One attempt to connect for REQUEST, TLS included. Raises OSError (ssl.SSLError, TimeoutError)."""
+        key = (request.host, request.port, request.tls)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self.settings.connect_timeout):
+            addresses = await self._resolver.resolve(request.host, request.port)
+            sock = await aiohappyeyeballs.start_connection(
+                addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY, loop=loop
+            )
+            try:
+                self._tune(sock)
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self, key),
+                    sock=sock,
+                    ssl=self._ssl if request.tls else None,
+                    server_hostname=request.host if request.tls else None,
+                )
+            except BaseException:
+                sock.close()
+                raise
+        return connection
+
+    def _tune(self, sock: socket.socket) -> None:
+        """Notice a dead peer without waiting for the read time limit."""
+        settings = self.settings
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        options = {
+            "TCP_KEEPIDLE": settings.keepalive_idle,
+            "TCP_KEEPALIVE": settings.keepalive_idle,
+            "TCP_KEEPINTVL": settings.keepalive_interval,
+            "TCP_KEEPCNT": settings.keepalive_count,
+            "TCP_USER_TIMEOUT": 1000
+            * (settings.keepalive_idle + settings.keepalive_interval * settings.keepalive_count),
+        }
+        for name, value in options.items():
+            option = getattr(socket, name, None)
+            if option is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+    # Time limits
+
+    async def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while True:
+            await asyncio.sleep(1.0)
+            self.now = loop.time() - started
+            for exchange in list(self._busy):
+                exchange.check_time(self.now)
+            for idle in self._idle.values():
+                while idle and self.now - idle[0].stamp > self.settings.idle_timeout:
+                    idle[0].close()
+
+    def done(self, exchange: "Http1Exchange") -> None:
+        """EXCHANGE has ended."""
+        self._busy.discard(exchange)
+
+
+class Http1Exchange:
+    """One exchange. Until it has a connection, it asks the relay to pause and holds what comes all the same."""
+
+    __slots__ = (
+        "_connecting",
+        "_connection",
+        "_ended",
+        "_events",
+        "_held",
+        "_owner",
+        "_replay",
+        "request",
+        "sent",
+        "sent_bytes",
+    )
+
+    def __init__(self, owner: Http1Transport, request: UpstreamRequest, events: UpstreamEvents) -> None:
+        self.request = request
+        self.sent = not request.chunked and not request.content_length
+        """whether the request is complete"""
+        self.sent_bytes = 0
+        self._owner = owner
+        self._events = events
+        self._connection: Connection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._held: list[bytes] = [_head(request)]
+        self._replay: list[bytes] | None = None
+        self._ended = False
+
+    # Starting
+
+    def connect(self) -> None:
+        """Open a new connection for this exchange."""
+        self._events.upstream_pause()
+        self._connecting = asyncio.ensure_future(self._connect())
+
+    async def _connect(self) -> None:
+        error: Exception | None = None
+        for attempt in range(CONNECT_TRIES):
+            if attempt:
+                self._events.upstream_connect_retry()
+                await asyncio.sleep(RETRY_PAUSE * attempt)
+            try:
+                connection = await self._owner.connect(self.request)
+            except (ssl.SSLCertVerificationError, socket.gaierror) as final:
+                error = final
+                break
+            except OSError as failed:
+                error = failed
+            except Exception as bug:  # noqa: BLE001 - whatever it was, the client must get an answer
+                _log.exception("connecting to %s failed unexpectedly", self.request.host)
+                error = bug
+                break
+            else:
+                self._connecting = None
+                self.start_on(connection, kept=False)
+                if not connection.writing_paused:
+                    self._events.upstream_resume()
+                return
+        self._connecting = None
+        self.fail(UpstreamFailure(FailureStage.CONNECT, f"{self.request.host}:{self.request.port}: {_plain(error)}"))
+
+    def start_on(self, connection: Connection, *, kept: bool) -> None:
+        """Send what is held on CONNECTION, and what follows as it comes."""
+        self._connection = connection
+        self._replay = [] if kept else None
+        self.sent_bytes = 0
+        connection.attach(self, self._events)
+        held, self._held = self._held, []
+        self._write(held[0] if len(held) == 1 else b"".join(held))
+
+    def _write(self, data: bytes) -> None:
+        connection = self._connection
+        assert connection is not None
+        if self._replay is not None:
+            self.sent_bytes += len(data)
+            self._replay.append(data)
+            if self.sent_bytes > MAX_REPLAY:
+                self._replay = None
+        connection.transport.write(data)
+
+    # What the relay asks for
+
+    def send(self, data: bytes) -> None:
+        """Send the next bytes of the body."""
+        if self.request.chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self._connection is None:
+            self._held.append(data)
+        else:
+            self._write(data)
+
+    def send_end(self) -> None:
+        """End the body."""
+        self.sent = True
+        if self.request.chunked:
+            if self._connection is None:
+                self._held.append(b"0\r\n\r\n")
+            else:
+                self._write(b"0\r\n\r\n")
+
+    def pause(self) -> None:
+        """Stop reading the answer."""
+        if self._connection is not None:
+            self._connection.pause_reading()
+
+    def resume(self) -> None:
+        """Go on reading the answer."""
+        if self._connection is not None:
+            self._connection.resume_reading()
+
+    def abort(self) -> None:
+        """Let go of the provider at once."""
+        if self._ended:
+            return
+        self.done()
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._connection is not None:
+            self._connection.exchange = None
+            self._connection.close()
+
+    # What the connection tells
+
+    def first_byte(self) -> None:
+        """An answer has begun: this request is not sent again."""
+        self._replay = None
+
+    @property
+    def replayable(self) -> bool:
+        """Whether this exchange went out on a kept connection and all of it is still at hand."""
+        return self._replay is not None
+
+    def resend(self) -> None:
+        """Nothing of the request was consumed: send it again, on a new connection."""
+        assert self._replay is not None
+        self._held, self._replay, self._connection = self._replay, None, None
+        self.connect()
+
+    def check_time(self, now: float) -> None:
+        """Fail if the provider has been silent, or has not read, for too long."""
+        connection = self._connection
+        if connection is None or connection.reading_paused:
+            return
+        settings = self._owner.settings
+        quiet = now - connection.stamp
+        if quiet > settings.read_timeout or (connection.writing_paused and quiet > settings.write_timeout):
+            connection.time_out()
+
+    def done(self) -> None:
+        """Nothing more happens on this exchange."""
+        self._ended = True
+        self._owner.done(self)
+
+    def fail(self, failure: UpstreamFailure) -> None:
+        """End with FAILURE."""
+        if not self._ended:
+            self.done()
+            self._events.upstream_failed(failure)
+
+
+def _head(request: UpstreamRequest) -> bytes:
+    lines = [b"%b %b HTTP/1.1\r\n" % (request.method, request.target)]
+    lines += [b"%b: %b\r\n" % header for header in request.headers]
+    if request.chunked:
+        lines.append(b"transfer-encoding: chunked\r\n\r\n")
+    elif request.content_length is not None:
+        lines.append(b"content-length: %d\r\n\r\n" % request.content_length)
+    else:
+        lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def _plain(error: Exception | None) -> str:
+    text = str(error) or "no answer in time"
+    return f"{type(error).__name__}: {text}"
+
+
+def _ssl_context(*, verify: bool) -> ssl.SSLContext:
+    """The system's roots, or certifi's where the system has none."""
+    context = ssl.create_default_context()
+    paths = ssl.get_default_verify_paths()
+    if not paths.cafile and not (paths.capath and os.listdir(paths.capath)):
+        context.load_verify_locations(certifi.where())
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    return context
