@@ -1,0 +1,45 @@
+"""The command line, `beyond-ai`: each command's module is imported when the command runs, not before.
+
+Our own commands are modules of this package, named in `group.BUILT_IN`, each with an `app`, a `typer.Typer`: one that
+registers a single command becomes that command, one with several becomes a group. Other commands are plugins of the
+group `beyond_ai.commands`.
+"""
+
+from typing import Annotated
+
+import typer
+
+from beyond_ai.cli.group import CommandGroup
+
+app = typer.Typer(
+    cls=CommandGroup,
+    add_completion=False,
+    # Plain help and tracebacks: rich takes 70 ms to import, and its tracebacks would show local variables.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"beyond-ai {version('beyond-ai')}")
+        raise typer.Exit
+
+
+@app.callback()
+def beyond_ai(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> None:
+    """LLM egress gateway and coding agent on a plugin framework."""
+
+
+def main() -> None:
+    """Run the command line; what the script `beyond-ai` calls."""
+    app(prog_name="beyond-ai")

@@ -1,0 +1,10 @@
+"""The configuration: defaults, then the TOML file, then `AI_*` variables; a key that is not known is refused.
+
+pydantic-settings takes a tenth of a second to import, so commands that need no setting do not import this.
+"""
+
+from beyond_ai.config.loading import Loaded, load_settings
+from beyond_ai.config.settings import Settings
+from beyond_ai.config.values import Address
+
+__all__ = ["Address", "Loaded", "Settings", "load_settings"]
