@@ -49,11 +49,10 @@ class Tap:
     @property
     def whole(self) -> bytes | None:
         """The whole body, while it is no longer than head and tail together; else None."""
-        if self._head is None:
-            held = b"".join(self._chunks)
-            return held if len(held) <= _ENDS_BYTES else None
-        length = self.length
-        return self._head + _last(self._chunks, length - HEAD_BYTES) if length <= _ENDS_BYTES else None
+        if self._head is not None:
+            return None
+        held = b"".join(self._chunks)
+        return held if len(held) <= _ENDS_BYTES else None
 
     def head(self) -> bytes:
         """The first 8 KiB, or all when there is less."""
@@ -64,13 +63,17 @@ class Tap:
         return _last(self._chunks, min(size, TAIL_BYTES))
 
     def _trim(self) -> None:
-        if self._head is None:
-            self._head = _first(self._chunks, HEAD_BYTES)
         length = self.length
-        tail = _last(self._chunks, TAIL_BYTES)
-        self._chunks = [tail]
-        self._dropped = length - len(tail)
-        self._memory = len(tail) + _CHUNK_OVERHEAD
+        if length <= _ENDS_BYTES:
+            # Many small chunks: their objects are what takes the room.
+            kept = b"".join(self._chunks)
+        else:
+            if self._head is None:
+                self._head = _first(self._chunks, HEAD_BYTES)
+            kept = _last(self._chunks, TAIL_BYTES)
+        self._chunks = [kept]
+        self._dropped = length - len(kept)
+        self._memory = len(kept) + _CHUNK_OVERHEAD
 
 
 def _first(chunks: Sequence[bytes], size: int) -> bytes:

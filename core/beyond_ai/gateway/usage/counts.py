@@ -12,6 +12,10 @@ _log = logging.getLogger(__name__)
 U64_MAX: Final = 2**64 - 1
 """Counts are unsigned 64-bit wherever they go; larger ones stay at this."""
 
+# Looked up once: on every answer it would cost as much as reading a count does.
+_MESSAGES: Final = Wire.MESSAGES
+_RESPONSES: Final = Wire.RESPONSES
+
 _NOTHING: Final[Mapping[str, object]] = {}
 
 
@@ -63,13 +67,16 @@ class Quirk:
             self.adjust(report, usage)
         except Exception:  # noqa: BLE001 - a plugin's code, and metering fails open
             _log.exception("a provider's usage quirk failed; its wire's own counts stand")
+        # A sum of two counts may leave the range.
+        usage.input_tokens = min(usage.input_tokens, U64_MAX)
+        usage.output_tokens = min(usage.output_tokens, U64_MAX)
 
 
 def read_counts(wire: Wire, report: Mapping[str, object], usage: Usage) -> None:
     """Set the counts of USAGE from REPORT, the usage object of WIRE. One of another dialect changes nothing."""
-    if wire is Wire.MESSAGES:
+    if wire is _MESSAGES:
         _read_messages(report, usage)
-    elif wire is Wire.RESPONSES:
+    elif wire is _RESPONSES:
         _read_responses(report, usage)
     else:
         _read_chat(report, usage)

@@ -24,13 +24,8 @@ _OBJECT_FOLLOWS: Final = re.compile(rb"(?:[ \t]|\n(?:data:)?)*+:(?:[ \t]|\n(?:da
 """After a key: its value is an object. Line breaks are those of an event with several data lines."""
 
 _BODY_PATHS: Final[Paths] = (("usage",),)
-_RESPONSES_EVENT_PATHS: Final[Paths] = (("response", "usage"),)
 _MESSAGE_START_PATHS: Final[Paths] = (("message", "usage"),)
 _MODEL_PARENTS: Final = ("message", "response")
-_TERMINAL_TYPES: Final[Mapping[Wire, tuple[str, ...]]] = {
-    Wire.MESSAGES: ("message_stop",),
-    Wire.RESPONSES: ("response.completed", "response.incomplete", "response.failed"),
-}
 _CHOICE_WIRES: Final = (Wire.CHAT, Wire.COMPLETIONS)
 _FAILURES: Final = ("error", "response.failed")
 
@@ -45,7 +40,7 @@ def parse_usage(wire: Wire, streaming: bool, tap: Tap, *, complete: bool = True,
     usage = Usage()
     if not wire.metered:
         return usage
-    paths = _RESPONSES_EVENT_PATHS if streaming and wire is Wire.RESPONSES else _BODY_PATHS
+    paths: Paths = (wire.event_report,) if streaming else _BODY_PATHS
     if quirk is not None:
         paths += quirk.paths
     report = _read_stream(usage, wire, tap, paths, complete) if streaming else _read_body(usage, tap, paths, complete)
@@ -142,7 +137,7 @@ def _read_event(usage: Usage, wire: Wire, event: Report, paths: Paths) -> Report
     if usage.model is None:
         usage.model = _model_in(event)
     report = _report_in(event, paths)
-    if kind in _TERMINAL_TYPES.get(wire, ()) or (report is not None and _has_ended_choices(event)):
+    if kind in wire.terminal_events or (report is not None and _has_ended_choices(event)):
         usage.finished = True
     return report
 
@@ -164,7 +159,7 @@ def _has_ended_choices(event: Report) -> bool:
 def _report_of_cut_event(usage: Usage, wire: Wire, piece: Piece, paths: Paths, complete: bool) -> Report | None:
     """The usage object at the end of an event that is longer than the tail, as Responses' last one can be."""
     block = next(piece.forwards(), None)
-    if block is None or not (block.ended or complete):
+    if block is None or not block.cut or not (block.ended or complete):
         return None
     report = _report_at_end(block.cut_data, paths)
     if report is not None and wire is Wire.RESPONSES:
@@ -218,7 +213,7 @@ def _report_in(document: Report, paths: Paths) -> Report | None:
         value: object = document
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
-        if isinstance(value, dict):
+        if value and isinstance(value, dict):
             return value
     return None
 
@@ -226,7 +221,7 @@ def _report_in(document: Report, paths: Paths) -> Report | None:
 def _report_at_end(fragment: bytes, paths: Paths) -> Report | None:
     for path in paths:
         value = member_from_end(fragment, path[-1], len(path))
-        if isinstance(value, dict):
+        if value and isinstance(value, dict):
             return value
     return None
 
@@ -234,7 +229,7 @@ def _report_at_end(fragment: bytes, paths: Paths) -> Report | None:
 def _report_at_start(fragment: bytes, paths: Paths) -> Report | None:
     for path in paths:
         value = member_from_start(fragment, path[-1], len(path))
-        if isinstance(value, dict):
+        if value and isinstance(value, dict):
             return value
     return None
 
