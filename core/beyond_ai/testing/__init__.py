@@ -1,0 +1,85 @@
+"""Test kit: a scripted upstream, a client that hides nothing, and the real gateway between them.
+
+    async def test_retry_after_reaches_the_client(gateway_config):
+        async with ScriptedUpstream() as upstream:
+            upstream.answer(chat.error(429, "slow down", headers=[(b"retry-after", b"7")]))
+            ...
+
+`chat`, `responses` and `messages` hold ready-made answers on the three wires.
+"""
+
+from beyond_ai.testing import chat, messages, responses
+from beyond_ai.testing.answer import Answer, ToolCall
+from beyond_ai.testing.client import WireClient
+from beyond_ai.testing.connection import Script, UpstreamConnection
+from beyond_ai.testing.gateway import GatewayProcess, UsageFields
+from beyond_ai.testing.message import ReceivedRequest, WireResponse
+from beyond_ai.testing.steps import (
+    Close,
+    HalfClose,
+    Pause,
+    ReadBody,
+    Reset,
+    ResumeReading,
+    Send,
+    Step,
+    StopReading,
+    Tell,
+    Until,
+)
+from beyond_ai.testing.threaded import ThreadedUpstream
+from beyond_ai.testing.upstream import Responder, ScriptedUpstream, in_turn
+from beyond_ai.testing.wire import (
+    LAST_CHUNK,
+    chunk,
+    chunked,
+    chunked_head,
+    close_delimited,
+    json_response,
+    request,
+    response,
+    response_head,
+    sse,
+    sse_frame,
+)
+
+__all__ = [
+    "LAST_CHUNK",
+    "Answer",
+    "Close",
+    "GatewayProcess",
+    "HalfClose",
+    "Pause",
+    "ReadBody",
+    "ReceivedRequest",
+    "Reset",
+    "Responder",
+    "ResumeReading",
+    "Script",
+    "ScriptedUpstream",
+    "Send",
+    "Step",
+    "StopReading",
+    "Tell",
+    "ThreadedUpstream",
+    "ToolCall",
+    "Until",
+    "UpstreamConnection",
+    "UsageFields",
+    "WireClient",
+    "WireResponse",
+    "chat",
+    "chunk",
+    "chunked",
+    "chunked_head",
+    "close_delimited",
+    "in_turn",
+    "json_response",
+    "messages",
+    "request",
+    "response",
+    "response_head",
+    "responses",
+    "sse",
+    "sse_frame",
+]
