@@ -38,6 +38,7 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._complete = False
         self._surplus = False
+        self._keep = False
         self._until_close = False
         self._fresh_parser = False
 
@@ -178,6 +179,7 @@ class Connection(asyncio.Protocol):
         if exchange.request.method == b"HEAD":
             # llhttp cannot be told that this one has no body: it is complete here, and the next needs a new parser.
             self._complete = True
+            self._keep = self._parser.should_keep_alive()
             self._fresh_parser = True
 
     def on_body(self, data: bytes) -> None:
@@ -191,6 +193,7 @@ class Connection(asyncio.Protocol):
         """The response is complete; an interim one is not the end."""
         if self._status >= 200 and not self._surplus:
             self._complete = True
+            self._keep = self._parser.should_keep_alive()  # known here only: llhttp forgets it right afterwards
 
     # Endings
 
@@ -204,7 +207,7 @@ class Connection(asyncio.Protocol):
             exchange.sent
             and not self._surplus
             and not self._until_close
-            and self._parser.should_keep_alive()
+            and self._keep
             and self.alive
         )
         if keep:
