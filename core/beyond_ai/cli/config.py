@@ -32,7 +32,10 @@ def show(config: ConfigFile = None, json: Json = False) -> None:
 
 @app.command()
 def check(config: ConfigFile = None) -> None:
-    """Say ok, or name every problem, those with plugins included, and exit with 2. Nothing is started."""
+    """Name every problem and exit with 2, or say ok.
+
+    Problems with plugins are among them. Nothing is started.
+    """
     loaded = load_settings(config)
     policy = loaded.settings.plugin_policy()
     with contextlib.redirect_stdout(sys.stderr):

@@ -4,26 +4,23 @@ import logging
 import sys
 from dataclasses import replace
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from beyond_ai.cli.options import ConfigFile
 from beyond_ai.config import Address, Settings, load_settings
 from beyond_ai.errors import ConfigError
 from beyond_ai.gateway.assembly import Assembly, assemble
 from beyond_ai.gateway.server import bind, run, url_of
 from beyond_ai.version import VERSION
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command()
 def gateway(
-    config: Annotated[
-        Path | None,
-        typer.Option("-c", "--config", help="TOML file [default: $AI_CONFIG_PATH, else ./config.toml]"),
-    ] = None,
+    config: ConfigFile = None,
     dev: Annotated[
         bool,
         typer.Option(
@@ -96,13 +93,18 @@ def _warn_of_test_settings(settings: Settings) -> None:
 
 
 def _welcome(assembly: Assembly, url: str) -> str:
+    """What `--dev` turned on, and a request to copy."""
     assert assembly.dev_credential is not None
     key = assembly.dev_credential.credential
-    real = sorted(set(assembly.upstreams) - set(assembly.embedded))
+    own_keys = [
+        name
+        for name, upstream in sorted(assembly.upstreams.items())
+        if name not in assembly.embedded and not upstream.provider.embedded
+    ]
     return f"""
 --dev is on: listening on loopback only; a signing key was made for this run; answers come from the
 embedded `echo` provider, not from a model, for {", ".join(sorted(assembly.embedded)) or "no provider"}.
-{f"With their own pool keys: {', '.join(real)}." if real else ""}
+{f"On the pool keys that you configured: {', '.join(own_keys)}.{chr(10)}" if own_keys else ""}
 base URL     {url}/v1
 virtual key  {key}
 
@@ -111,7 +113,8 @@ Stream an answer; its usage event appears here, on stdout:
 curl -N {url}/v1/chat/completions \\
   -H "Authorization: Bearer {key}" \\
   -H "Content-Type: application/json" \\
-  -d '{{"model":"echo","stream":true,"stream_options":{{"include_usage":true}},"messages":[{{"role":"user","content":"Hello there"}}]}}'
+  -d '{{"model": "echo", "stream": true, "stream_options": {{"include_usage": true}},
+       "messages": [{{"role": "user", "content": "Hello there"}}]}}'
 
 from openai import OpenAI
 client = OpenAI(base_url="{url}/v1", api_key="{key}")

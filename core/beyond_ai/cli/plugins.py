@@ -35,7 +35,7 @@ def list_(
     json: Json = False,
     kind: Annotated[str | None, typer.Option("--kind", help=f"One kind only: {', '.join(KINDS_BY_NAME)}.")] = None,
 ) -> None:
-    """Show every installed plugin, in use or not, with the reason."""
+    """List every installed plugin, in use or not."""
     try:
         policy = _policy(config)
     except BeyondError as error:  # a broken configuration must not hide what is installed
@@ -50,11 +50,14 @@ def list_(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="A plugin, what it offers, or KIND:NAME.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A plugin, what it offers, or KIND:NAME.")],
     config: ConfigFile = None,
     json: Json = False,
 ) -> None:
-    """Show all that is known of the plugins called NAME: origin, hooks, records, configuration keys."""
+    """Show all that is known of one plugin.
+
+    Its origin, hooks, records and configuration keys; of all plugins with that name, where there are several.
+    """
     registry = _load(_policy(config), None)
     found = [plugin for plugin in registry.plugins if name in (plugin.name, plugin.qualified, *plugin.records)]
     if not found:
@@ -69,7 +72,10 @@ def show(
 
 @app.command()
 def check(config: ConfigFile = None) -> None:
-    """Load every plugin; exit with 1 when one failed, or when the configuration names one that is not installed."""
+    """Load every plugin; exit with 1 when one fails.
+
+    A plugin that the configuration disables and that is not installed is a failure too.
+    """
     policy = _policy(config)
     registry = _load(policy, None)
     problems = [

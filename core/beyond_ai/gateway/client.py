@@ -73,6 +73,7 @@ class ClientConnection(asyncio.Protocol):
         self.config = config
         self.server_state = server_state
         self.app_state = app_state
+        self._loop = _loop or asyncio.get_running_loop()
         self.parser = httptools.HttpRequestParser(self)
         self._parsing = Request()
         self._in_head = False
@@ -92,7 +93,8 @@ class ClientConnection(asyncio.Protocol):
         self._provider_header = b""
         self._chunked = False
         self._bodiless = False
-        self._head_sent = False
+        self._delimited = True
+        self._unsent: list[bytes] = []
         # the connection
         self._keep_alive = True
         self._closing = False
@@ -114,6 +116,7 @@ class ClientConnection(asyncio.Protocol):
         self._closing = True
         if self._verification is not None:
             self._verification.cancel()
+        self._unsent = []
         if self._exchange is not None:
             self._exchange.client_lost()
         if self._asgi is not None:
@@ -245,7 +248,6 @@ class ClientConnection(asyncio.Protocol):
         self._request = request
         self._request_id = gateway.request_ids.next()
         self._request_complete = False
-        self._head_sent = False
         self._keep_alive = self._keep_alive and request.keep_alive
         path, mark, query = _origin_form(request.target).partition(b"?")
         route = gateway.admission.route(path)
@@ -358,7 +360,7 @@ class ClientConnection(asyncio.Protocol):
             self._close()
         elif self._queue:
             self._request = self._queue[0].request
-            asyncio.get_running_loop().call_soon(self._serve_pipelined)
+            self._loop.call_soon(self._serve_pipelined)
         else:
             self._set_reading()
 
@@ -384,21 +386,21 @@ class ClientConnection(asyncio.Protocol):
     def informational(self, status: int, headers: Headers) -> None:
         """Send an interim response; HTTP/1.0 clients know none."""
         if self._request is not None and not self._request.http10:
-            self.transport.write(b"HTTP/1.1 %d \r\n" % status + _header_lines(headers) + b"\r\n")
+            self._write(b"HTTP/1.1 %d \r\n" % status + _header_lines(headers) + b"\r\n")
 
     def head(self, status: int, reason: bytes, headers: Headers, length: int | None, bodiless: bool) -> None:
         """Send the response head, framed for this client."""
         request = self._request
         assert request is not None
-        self._head_sent = True
         self._bodiless = bodiless
         self._chunked = False
+        self._delimited = True
         tail = b"x-beyond-request-id: %b\r\n%b" % (self._request_id.encode("ascii"), self._provider_header)
         if length is not None:
             tail += b"content-length: %d\r\n" % length
         elif not bodiless:
             if request.http10:
-                self._keep_alive = False
+                self._keep_alive = self._delimited = False
             else:
                 self._chunked = True
                 tail += b"transfer-encoding: chunked\r\n"
@@ -406,20 +408,36 @@ class ClientConnection(asyncio.Protocol):
             tail += b"connection: close\r\n"
         elif request.http10:
             tail += b"connection: keep-alive\r\n"
-        self.transport.write(b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, _header_lines(headers), tail))
+        self._write(b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, _header_lines(headers), tail))
 
     def body(self, data: bytes) -> None:
         """Send the next bytes of the response body."""
         if self._chunked:
-            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._write(b"%x\r\n%b\r\n" % (len(data), data))
         elif not self._bodiless:
-            self.transport.write(data)
+            self._write(data)
 
     def end(self) -> None:
         """End the response."""
         if self._chunked:
-            self.transport.write(b"0\r\n\r\n")
+            self._write(b"0\r\n\r\n")
         self._answered()
+
+    def _write(self, data: bytes) -> None:
+        """Send DATA when all sockets that are ready now have been read.
+
+        A write is a system call that may wake the peer's processor; head and body go out together, and what many
+        exchanges send goes out back to back.
+        """
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(data)
+
+    def _flush(self) -> None:
+        unsent = self._unsent
+        if unsent:
+            self._unsent = []
+            self.transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     def refuse(self, rejection: Rejection) -> None:
         """Answer with a refusal of our own."""
@@ -447,14 +465,23 @@ class ClientConnection(asyncio.Protocol):
         lines.append(b"\r\n")
         if request is None or request.method != b"HEAD":
             lines.append(body)
-        self.transport.write(b"".join(lines))
+        self._write(b"".join(lines))
         self._answered()
 
     def abort(self) -> None:
-        """Break the connection, so that the client sees that its answer is incomplete."""
-        self._closing = True
+        """Break the connection, so that the client sees that its answer is incomplete.
+
+        Where the framing shows that, what came is still delivered; else only a reset can tell.
+        """
         self._exchange = None
-        self.transport.abort()
+        self._flush()
+        if self._delimited:
+            self._closing = True
+            self._stamp = self.gateway.clock.now
+            self.transport.close()
+        else:
+            self._closing = True
+            self.transport.abort()
 
     def asgi_answered(self) -> None:
         """The ASGI application has answered."""
@@ -503,6 +530,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._closing = True
         self._stamp = self.gateway.clock.now
+        self._flush()
         if self._request_complete or not self.transport.can_write_eof():
             self.transport.close()
         else:

@@ -25,7 +25,9 @@ KEY_BYTES: Final = 32
 _STANDARD_ALPHABET: Final = str.maketrans("-_", "+/")
 _NEW_KEY_HINT: Final = "`beyond-ai keys new` makes a pair of keys"
 
-app = typer.Typer(no_args_is_help=True, help="Make signing keys, mint virtual keys and verify them.")
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="Make signing keys, mint virtual keys and verify them."
+)
 
 KidOption = Annotated[int, typer.Option(min=0, max=token.MAX_U32, help="Number of the signing key.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -39,7 +41,10 @@ def new(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a pair of keys: the private one mints virtual keys, the gateway verifies with the public one."""
+    """Make a pair of signing keys.
+
+    The private key mints virtual keys, the gateway verifies them with the public one.
+    """
     signing_key = SigningKey.generate()
     private = _text(bytes(signing_key))
     public = _text(bytes(signing_key.verify_key))
@@ -60,18 +65,21 @@ def new(
 
 @app.command()
 def mint(
-    kid: KidOption,
     tenant: Annotated[int, typer.Option(min=0, max=token.MAX_U64, help="Tenant id.")],
     vpc: Annotated[int, typer.Option(min=0, max=token.MAX_U64, help="VPC id.")],
+    kid: KidOption = 1,
     key_id: Annotated[
         int | None, typer.Option(min=0, max=token.MAX_U64, help="Id of this very key; makes a bai_v2 key.")
     ] = None,
     key: Annotated[
         str | None,
-        typer.Option(metavar="FILE|-", help=f"The private key's file, or - for stdin; else {MINT_VARIABLE}."),
+        typer.Option(metavar="FILE|-", help=f"The private key's file, or - for stdin. [default: ${MINT_VARIABLE}]"),
     ] = None,
 ) -> None:
-    """Print the virtual key of a tenant. The same numbers under the same signing key always give the same one."""
+    """Print the virtual key of a tenant.
+
+    The same numbers under the same signing key always give the same one.
+    """
     identity = Identity(tenant_id=tenant, vpc_id=vpc, key_id=key_id)
     typer.echo(token.mint(_private_key(key), kid, identity))
 
@@ -85,7 +93,7 @@ def verify(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say whose virtual key this is, or why it is not valid (exit code 1)."""
+    """Say whose virtual key this is, or exit with 1."""
     keys = _public_keys(public or [])
     if text == "-":
         text = sys.stdin.read().strip()

@@ -30,6 +30,8 @@ class Connection(asyncio.Protocol):
         self.reading_paused = False
         self.writing_paused = False
         self._events: UpstreamEvents | None = None
+        self._loop = asyncio.get_running_loop()
+        self._unsent: list[bytes] = []
         self._parser = httptools.HttpResponseParser(self)
         self._headers: Headers = []
         self._reason = b""
@@ -111,6 +113,21 @@ class Connection(asyncio.Protocol):
                 self._finish()
             else:
                 self._closed_early(exc)
+
+    def write(self, data: bytes) -> None:
+        """Send DATA when all sockets that are ready now have been read.
+
+        A write is a system call that may wake the peer's processor; head and body go out together, and what many
+        exchanges send goes out back to back.
+        """
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent.append(data)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        if self.alive:
+            self.transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     def pause_writing(self) -> None:
         """The provider is slow to read."""
@@ -256,7 +273,7 @@ class Connection(asyncio.Protocol):
         nothing; such a request cannot have been acted upon and may be sent again (RFC 9110, section 9.2.2). What is
         not provable counts as consumed.
         """
-        unsent = self.transport.get_write_buffer_size()
+        unsent = self.transport.get_write_buffer_size() + sum(map(len, self._unsent))
         if unsent >= sent:
             return True
         sock = self.transport.get_extra_info("socket")

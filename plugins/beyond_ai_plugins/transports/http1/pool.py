@@ -229,7 +229,7 @@ class Http1Exchange:
         self.fail(UpstreamFailure(FailureStage.CONNECT, f"{self.request.host}:{self.request.port}: {_plain(error)}"))
 
     def start_on(self, connection: Connection, *, kept: bool) -> None:
-        """Send what is held on CONNECTION, and what follows as it comes."""
+        """Send on CONNECTION what is held and what follows."""
         self._connection = connection
         self._replay = [] if kept else None
         self.sent_bytes = 0
@@ -245,7 +245,7 @@ class Http1Exchange:
             self._replay.append(data)
             if self.sent_bytes > MAX_REPLAY:
                 self._replay = None
-        connection.transport.write(data)
+        connection.write(data)
 
     # What the relay asks for
 
