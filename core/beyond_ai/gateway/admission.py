@@ -5,14 +5,14 @@ verified only after the cheap ones.
 """
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from beyond_ai.gateway import rejection
 from beyond_ai.gateway.credentials import Credential, find_credentials, without_query_key
 from beyond_ai.gateway.headers import on_client_key, on_pool_key
 from beyond_ai.gateway.rejection import MAX_BODY, Rejection
 from beyond_ai.gateway.request import Request
-from beyond_ai.gateway.route import Route, Router, is_endpoint
+from beyond_ai.gateway.route import Route, Router
 from beyond_ai.spec.auth import AuthScheme, Identity, InvalidCredential
 from beyond_ai.spec.transport import UpstreamRequest
 
@@ -64,7 +64,7 @@ class Admission:
             if len(owners) > 1:
                 return rejection.TWO_PROVIDERS
             if owners:
-                route.upstream = owners[0]
+                route = replace(route, upstream=owners[0])
         return Ticket(request, route, query, scheme, credential)
 
     def _claim(self, credentials: list[Credential]) -> tuple[AuthScheme | None, str]:
@@ -93,7 +93,7 @@ class Admission:
         if not ticket.scheme.managed:
             return None
         method, path = ticket.request.method, ticket.route.path
-        if not is_endpoint(path):
+        if not ticket.route.endpoint:
             return rejection.managed_endpoint(404, method, path)
         if method != b"POST":
             return rejection.managed_endpoint(405, method, path)

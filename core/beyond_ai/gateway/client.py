@@ -22,6 +22,7 @@ from beyond_ai.gateway.admission import Ticket
 from beyond_ai.gateway.exchange import Exchange, Phase
 from beyond_ai.gateway.fallthrough import AsgiExchange
 from beyond_ai.gateway.gateway import Gateway
+from beyond_ai.gateway.headers import ResponseHead
 from beyond_ai.gateway.rejection import Rejection
 from beyond_ai.gateway.request import Request
 from beyond_ai.spec.auth import Identity, InvalidCredential
@@ -259,7 +260,7 @@ class ClientConnection(asyncio.Protocol):
         if isinstance(ticket, Rejection):
             self.refuse(ticket)
             return
-        self._dialect = route.dialect
+        self._dialect = ticket.route.dialect
         verdict = gateway.admission.authenticate(ticket)
         if verdict is None:
             self._open(ticket)
@@ -388,7 +389,7 @@ class ClientConnection(asyncio.Protocol):
         if self._request is not None and not self._request.http10:
             self._write(b"HTTP/1.1 %d \r\n" % status + _header_lines(headers) + b"\r\n")
 
-    def head(self, status: int, reason: bytes, headers: Headers, length: int | None, bodiless: bool) -> None:
+    def head(self, status: int, reason: bytes, head: ResponseHead, bodiless: bool) -> None:
         """Send the response head, framed for this client."""
         request = self._request
         assert request is not None
@@ -396,8 +397,8 @@ class ClientConnection(asyncio.Protocol):
         self._chunked = False
         self._delimited = True
         tail = b"x-beyond-request-id: %b\r\n%b" % (self._request_id.encode("ascii"), self._provider_header)
-        if length is not None:
-            tail += b"content-length: %d\r\n" % length
+        if head.length is not None:
+            tail += b"content-length: %d\r\n" % head.length
         elif not bodiless:
             if request.http10:
                 self._keep_alive = self._delimited = False
@@ -408,14 +409,18 @@ class ClientConnection(asyncio.Protocol):
             tail += b"connection: close\r\n"
         elif request.http10:
             tail += b"connection: keep-alive\r\n"
-        self._write(b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, _header_lines(headers), tail))
+        self._write(b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, _header_lines(head.headers), tail))
 
     def body(self, data: bytes) -> None:
-        """Send the next bytes of the response body."""
+        """Send the next bytes of the response body: at once, unless the head is still held back."""
         if self._chunked:
-            self._write(b"%x\r\n%b\r\n" % (len(data), data))
-        elif not self._bodiless:
-            self._write(data)
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        elif self._bodiless:
+            return
+        if self._unsent:
+            self._unsent.append(data)
+        else:
+            self.transport.write(data)
 
     def end(self) -> None:
         """End the response."""

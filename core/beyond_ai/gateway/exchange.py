@@ -10,10 +10,10 @@ by a direct call. What it decides is when: which phase comes next stands in one 
     ENDED      nothing more happens
 """
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Final, Protocol
 
-from beyond_ai.gateway.headers import to_client
+from beyond_ai.gateway.headers import ResponseHead
 from beyond_ai.gateway.metering import Meter
 from beyond_ai.gateway.rejection import (
     BODY_TOO_LARGE,
@@ -34,7 +34,7 @@ from beyond_ai.spec.transport import (
 )
 
 
-class Phase(Enum):
+class Phase(IntEnum):
     """Where an exchange stands."""
 
     SENDING = auto()
@@ -44,7 +44,7 @@ class Phase(Enum):
     ENDED = auto()
 
 
-class Step(Enum):
+class Step(IntEnum):
     """What moves an exchange on."""
 
     REQUEST_END = auto()
@@ -74,8 +74,8 @@ class ClientSide(Protocol):
     def informational(self, status: int, headers: Headers) -> None:
         """Pass an interim response on."""
 
-    def head(self, status: int, reason: bytes, headers: Headers, length: int | None, bodiless: bool) -> None:
-        """Send the response head; LENGTH is the `content-length` to state, in bytes, None when it is not known."""
+    def head(self, status: int, reason: bytes, head: ResponseHead, bodiless: bool) -> None:
+        """Send the response head; BODILESS is whether a body is out of the question, whatever the headers say."""
 
     def body(self, data: bytes) -> None:
         """Send the next DATA of the response body."""
@@ -104,6 +104,7 @@ class Exchange:
         "_client",
         "_client_body",
         "_has_body",
+        "_head_only",
         "_meter",
         "_received",
         "_tap",
@@ -118,7 +119,7 @@ class Exchange:
         self._meter = meter
         self._tap = meter.tap.feed
         self._has_body = has_body
-        self._bodiless = method == b"HEAD"
+        self._head_only = method == b"HEAD"
         self._received = 0
         self._upstream: UpstreamExchange | None = None
 
@@ -180,23 +181,15 @@ class Exchange:
 
     def upstream_informational(self, status: int, headers: Headers) -> None:
         """Pass an interim response on."""
-        self._client.informational(status, to_client(headers))
+        self._client.informational(status, ResponseHead(headers).headers)
 
     def upstream_head(self, status: int, reason: bytes, headers: Headers) -> None:
         """Pass the response head on."""
         if not self._move(Step.RESPONSE_HEAD):
             return
-        self._bodiless = self._bodiless or status in (204, 304)
-        length = None
-        for name, value in headers:
-            lower = name.lower()
-            if lower == b"content-length":
-                length = int(value)
-            elif lower == b"transfer-encoding":
-                length = None
-                break
-        self._meter.response_head(status, headers)
-        self._client.head(status, reason, to_client(headers), length, self._bodiless)
+        head = ResponseHead(headers)
+        self._meter.response_head(status, head.streaming)
+        self._client.head(status, reason, head, self._head_only or status in (204, 304))
 
     def upstream_body(self, data: bytes) -> None:
         """Pass DATA on. This is the hot path: one call for each chunk."""

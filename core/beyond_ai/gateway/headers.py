@@ -36,19 +36,57 @@ _CLIENT_KINDS: Final = frozenset(
         HeaderKind.EXPECT,
     }
 )
+_ANTHROPIC_BETA: Final = HeaderKind.ANTHROPIC_BETA
 _IDENTITY: Final = (b"accept-encoding", b"identity")
-_RESPONSE_HOP: Final = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
+_END_TO_END, _DROPPED, _CONNECTION, _CONTENT_LENGTH, _CONTENT_TYPE, _TRANSFER_ENCODING = range(6)
+_RESPONSE_KINDS: Final = {
+    b"connection": _CONNECTION,
+    b"content-length": _CONTENT_LENGTH,
+    b"content-type": _CONTENT_TYPE,
+    b"keep-alive": _DROPPED,
+    b"proxy-authenticate": _DROPPED,
+    b"proxy-connection": _DROPPED,
+    b"te": _DROPPED,
+    b"trailer": _DROPPED,
+    b"transfer-encoding": _TRANSFER_ENCODING,
+    b"upgrade": _DROPPED,
+}
+
+
+class ResponseHead:
+    """A provider's response headers, as far as they go on to the client.
+
+    `length` is what `content-length` says, in bytes; None when the framing does not tell it. It is not among
+    `headers`. `streaming` is whether the content type is an event stream.
+    """
+
+    __slots__ = ("headers", "length", "streaming")
+
+    def __init__(self, headers: Headers) -> None:
+        kept: Headers = []
+        named: list[bytes] = []
+        length: int | None = None
+        chunked = streaming = False
+        for header in headers:
+            name = header[0].lower()
+            kind = _RESPONSE_KINDS.get(name, _END_TO_END)
+            if kind == _END_TO_END:
+                if not name.startswith(b"x-beyond-"):
+                    kept.append(header)
+            elif kind == _CONTENT_TYPE:
+                streaming = b"event-stream" in header[1].lower()
+                kept.append(header)
+            elif kind == _CONTENT_LENGTH:
+                length = int(header[1])
+            elif kind == _TRANSFER_ENCODING:
+                chunked = True
+            elif kind == _CONNECTION:
+                named += [token.strip().lower() for token in header[1].split(b",")]
+        if named and named != [b"keep-alive"] and named != [b"close"]:
+            kept = [header for header in kept if header[0].lower() not in named]
+        self.headers = kept
+        self.length = None if chunked else length
+        self.streaming = streaming
 
 
 def on_client_key(request: Request, host: bytes) -> Headers:
@@ -69,7 +107,7 @@ def on_pool_key(request: Request, host: bytes, credentials: Headers) -> Headers:
         if kind in _POOL_KINDS:
             if not (named and header[0].lower() in named):
                 headers.append(header)
-        elif kind is HeaderKind.ANTHROPIC_BETA and (value := _allowed_betas(header[1])):
+        elif kind is _ANTHROPIC_BETA and (value := _allowed_betas(header[1])):
             headers.append((header[0], value))
     return headers
 
@@ -77,18 +115,3 @@ def on_pool_key(request: Request, host: bytes, credentials: Headers) -> Headers:
 def _allowed_betas(value: bytes) -> bytes:
     tokens = (token.strip() for token in value.split(b","))
     return b",".join(token for token in tokens if token in POOL_BETAS)
-
-
-def to_client(headers: Headers) -> Headers:
-    """The provider's HEADERS as they go to the client; `content-length` is left to the framing and dropped here."""
-    kept: Headers = []
-    named: list[bytes] = []
-    for header in headers:
-        name = header[0].lower()
-        if name == b"connection":
-            named += [token.strip().lower() for token in header[1].split(b",")]
-        elif name not in _RESPONSE_HOP and name != b"content-length" and not name.startswith(b"x-beyond-"):
-            kept.append(header)
-    if named and named != [b"keep-alive"]:
-        kept = [header for header in kept if header[0].lower() not in named]
-    return kept

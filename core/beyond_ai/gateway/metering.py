@@ -1,6 +1,7 @@
 """What becomes of a request at its end: one usage event if it was managed, and the metrics in any case."""
 
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from beyond_ai.gateway.usage import Usage, parse_usage
 from beyond_ai.spec.auth import Identity
 from beyond_ai.spec.scanner import Scanner
 from beyond_ai.spec.sink import Outcome, UsageEvent
-from beyond_ai.spec.transport import Headers, UpstreamFailure
+from beyond_ai.spec.transport import UpstreamFailure
 
 _log = logging.getLogger(__name__)
 
@@ -24,9 +25,12 @@ _WHOLE: Final = (Outcome.OK, Outcome.UPSTREAM_ERROR)
 """Outcomes of answers that ended as their framing said."""
 
 
+_SAFE_MODEL: Final = re.compile(rb'[^\x00-\x1f"\\\x7f]{1,%d}' % MAX_MODEL)
+
+
 def safe_model(name: bytes) -> str:
     """NAME as it may stand in a log: a long, control-laden or undecodable one becomes `unknown`."""
-    if len(name) > MAX_MODEL or any(byte < 0x20 or byte in b'"\\\x7f' for byte in name):
+    if _SAFE_MODEL.fullmatch(name) is None:
         return UNREADABLE_MODEL
     try:
         return name.decode()
@@ -101,15 +105,13 @@ class Meter:
         """Count one more attempt to connect."""
         self._provider.connect_retries += 1
 
-    def response_head(self, status: int, headers: Headers) -> None:
-        """See the response head."""
+    def response_head(self, status: int, streaming: bool) -> None:
+        """See the response head; STREAMING by its content type."""
         self._status = status
+        self._streaming = streaming
         self._provider.responses[status // 100 if status < 600 else 5] += 1
         self._provider.ttft.observe(time.perf_counter() - self._started)
-        for name, value in headers:
-            if name.lower() == b"content-type":
-                self._streaming = b"event-stream" in value.lower()
-        if self._streaming:
+        if streaming:
             self._ledger.metrics.active_streams += 1
 
     def failure(self, failure: UpstreamFailure) -> None:

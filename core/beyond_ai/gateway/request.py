@@ -52,6 +52,18 @@ _KINDS: Final[dict[bytes, HeaderKind]] = {
 }
 
 
+_SPELLINGS: Final = _KINDS | {name.title(): kind for name, kind in _KINDS.items()}
+"""The two usual spellings, so that most names need no other look-up."""
+
+_HOP: Final = HeaderKind.HOP
+_CREDENTIAL: Final = HeaderKind.CREDENTIAL
+_AUTHORIZATION: Final = HeaderKind.AUTHORIZATION
+_CONTENT_LENGTH: Final = HeaderKind.CONTENT_LENGTH
+_TRANSFER_ENCODING: Final = HeaderKind.TRANSFER_ENCODING
+_CONNECTION: Final = HeaderKind.CONNECTION
+_EXPECT: Final = HeaderKind.EXPECT
+
+
 def header_kind(name: bytes) -> HeaderKind:
     """The kind of the header NAME, in any spelling."""
     name = name.lower()
@@ -114,21 +126,23 @@ class Request:
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """Take the next header."""
-        kind = header_kind(name)
+        kind = _SPELLINGS.get(name)
+        if kind is None:
+            kind = header_kind(name)
         self.headers.append((name, value))
         self.kinds.append(kind)
-        if kind <= HeaderKind.HOP:
+        if kind <= _HOP:
             return
-        if kind is HeaderKind.AUTHORIZATION:
+        if kind is _AUTHORIZATION:
             self.authorization.append(value)
-        elif kind is HeaderKind.CREDENTIAL:
-            self.keys.append((name.lower(), value))
-        elif kind is HeaderKind.CONTENT_LENGTH:
+        elif kind is _CONTENT_LENGTH:
             self.content_length = int(value)
-        elif kind is HeaderKind.TRANSFER_ENCODING:
+        elif kind is _CREDENTIAL:
+            self.keys.append((name.lower(), value))
+        elif kind is _TRANSFER_ENCODING:
             self.chunked = True
             self.unknown_coding = value.strip().lower() != b"chunked"
-        elif kind is HeaderKind.CONNECTION:
+        elif kind is _CONNECTION:
             self.connection += [token.strip().lower() for token in value.split(b",")]
-        elif kind is HeaderKind.EXPECT:
+        elif kind is _EXPECT:
             self.expects_continue = value.strip().lower() == b"100-continue"

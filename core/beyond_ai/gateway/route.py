@@ -17,6 +17,9 @@ from beyond_ai.gateway.usage import Wire, wire_of
 from beyond_ai.spec.provider import Dialect, KeyScheme, Provider
 from beyond_ai.spec.transport import Headers, Transport
 
+MAX_KNOWN: Final = 1024
+"""Paths whose route is remembered; clients use a handful."""
+
 _ENDPOINT: Final = re.compile(
     rb"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~:@-]+)*"
     rb"/(?:chat/completions|completions|messages|messages/count_tokens|responses|responses/compact"
@@ -42,14 +45,15 @@ class Upstream:
     """the line that tells the client which provider answered"""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request goes: `path` is without its query."""
+    """Where a request goes: `path` is without its query, `endpoint` whether a managed key may POST to it."""
 
     upstream: Upstream
     path: bytes
     bare: bool
     wire: Wire | None
+    endpoint: bool
 
     @property
     def dialect(self) -> Dialect:
@@ -62,6 +66,7 @@ class Router:
 
     def __init__(self, upstreams: Mapping[str, Upstream]) -> None:
         self.upstreams = upstreams
+        self._known: dict[bytes, Route] = {}
         self._named = {f"/{name}".encode("ascii"): upstream for name, upstream in upstreams.items()}
         bare = [(path.encode("ascii"), u) for u in upstreams.values() for path in u.provider.bare_paths]
         self._bare = sorted(bare, key=lambda item: len(item[0]), reverse=True)
@@ -74,14 +79,22 @@ class Router:
 
     def route(self, path: bytes) -> Route | None:
         """The route of PATH, as the path alone decides it; None when it is nobody's."""
+        route = self._known.get(path)
+        if route is None:
+            route = self._find(path)
+            if route is not None and route.endpoint and len(self._known) < MAX_KNOWN:
+                self._known[path] = route
+        return route
+
+    def _find(self, path: bytes) -> Route | None:
         end = path.find(b"/", 1)
         upstream = self._named.get(path if end < 0 else path[:end])
         if upstream is not None:
             path = b"/" if end < 0 else path[end:]
-            return Route(upstream, path, bare=False, wire=wire_of(path))
+            return Route(upstream, path, bare=False, wire=wire_of(path), endpoint=is_endpoint(path))
         for prefix, owner in self._bare:
             if path.startswith(prefix) and (len(path) == len(prefix) or path[len(prefix)] == 0x2F):
-                return Route(owner, path, bare=True, wire=wire_of(path))
+                return Route(owner, path, bare=True, wire=wire_of(path), endpoint=is_endpoint(path))
         return None
 
     def owners_of(self, credentials: Sequence[Credential]) -> list[Upstream]:

@@ -220,13 +220,7 @@ class Connection(asyncio.Protocol):
         self.exchange = self._events = None
         if exchange is None or events is None:
             return
-        keep = (
-            exchange.sent
-            and not self._surplus
-            and not self._until_close
-            and self._keep
-            and self.alive
-        )
+        keep = exchange.sent and not self._surplus and not self._until_close and self._keep and self.alive
         if keep:
             self.resume_reading()
             self.owner.release(self)
