@@ -14,14 +14,15 @@ from beyond_ai.gateway.rejection import MAX_BODY, Rejection
 from beyond_ai.gateway.request import Request
 from beyond_ai.gateway.route import Route, Router
 from beyond_ai.spec.auth import AuthScheme, Identity, InvalidCredential
-from beyond_ai.spec.transport import UpstreamRequest
+from beyond_ai.spec.transport import Headers, UpstreamRequest
 
 
 @dataclass(slots=True)
 class Ticket:
     """A request on its way through admission: who asks, by which scheme, and for what.
 
-    `query` is what stands behind the `?`, as sent; None where there is no `?`.
+    `query` is what stands behind the `?`, as sent; None where there is no `?`. `target` and `headers` are what goes
+    to the provider, once it has been worked out.
     """
 
     request: Request
@@ -30,6 +31,8 @@ class Ticket:
     scheme: AuthScheme
     credential: str
     identity: Identity | None = None
+    target: bytes = b""
+    headers: Headers | None = None
 
 
 class Admission:
@@ -67,6 +70,14 @@ class Admission:
                 route = replace(route, upstream=owners[0])
         return Ticket(request, route, query, scheme, credential)
 
+    def readmit(self, request: Request, ticket: Ticket) -> Ticket | Rejection:
+        """Admit REQUEST, whose head is that of TICKET's but for the content length: only that needs a look."""
+        if request.content_length is not None and request.content_length > MAX_BODY:
+            return rejection.BODY_TOO_LARGE
+        return Ticket(
+            request, ticket.route, ticket.query, ticket.scheme, ticket.credential, None, ticket.target, ticket.headers
+        )
+
     def _claim(self, credentials: list[Credential]) -> tuple[AuthScheme | None, str]:
         for scheme in self._managed:
             for credential in credentials:
@@ -103,23 +114,26 @@ class Admission:
 
     def upstream_request(self, ticket: Ticket) -> UpstreamRequest:
         """The request as it goes to the provider."""
-        request, route, query = ticket.request, ticket.route, ticket.query
-        upstream, target = route.upstream, route.path
+        request, upstream = ticket.request, ticket.route.upstream
+        if ticket.headers is None:
+            ticket.target, ticket.headers = self._forwarded(ticket)
+        return UpstreamRequest(
+            upstream.name,
+            request.method,
+            ticket.target,
+            ticket.headers,
+            upstream.host,
+            upstream.port,
+            self._tls,
+            None if request.chunked else request.content_length,
+            request.chunked,
+        )
+
+    def _forwarded(self, ticket: Ticket) -> tuple[bytes, Headers]:
+        upstream, target, query = ticket.route.upstream, ticket.route.path, ticket.query
         if ticket.scheme.managed:
-            headers = on_pool_key(request, upstream.host_header, upstream.pool_headers or [])
+            headers = on_pool_key(ticket.request, upstream.host_header, upstream.pool_headers or [])
             query = (without_query_key(query) or None) if query else query
         else:
-            headers = on_client_key(request, upstream.host_header)
-        if query is not None:
-            target += b"?" + query
-        return UpstreamRequest(
-            provider=upstream.name,
-            method=request.method,
-            target=target,
-            headers=headers,
-            host=upstream.host,
-            port=upstream.port,
-            tls=self._tls,
-            content_length=None if request.chunked else request.content_length,
-            chunked=request.chunked,
-        )
+            headers = on_client_key(ticket.request, upstream.host_header)
+        return target if query is None else b"%b?%b" % (target, query), headers

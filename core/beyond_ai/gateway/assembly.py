@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from beyond_ai.config import Settings
+from beyond_ai.config.resolution import unresolved
 from beyond_ai.errors import BeyondError, ConfigError, PluginError
 from beyond_ai.gateway.admission import Admission
 from beyond_ai.gateway.gateway import Clock, Gateway
@@ -48,6 +49,9 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
     With DEV, providers without a pool key are answered by the embedded upstream, and a credential is made.
     """
     registry = load(KINDS, settings.plugin_policy())
+    problems = unresolved(settings, registry)
+    if problems:
+        raise ConfigError("\n".join(problems), "`beyond-ai plugins list` shows what is installed, and in which state")
     providers = configured_providers(
         registry.providers().values(),
         settings.provider_authorities,
@@ -114,8 +118,6 @@ class _Builder:
         """The scanner to use: the configured one, or the best of those that can be created."""
         wanted = self._settings.scanner
         names = list(self._registry.scanners())
-        if wanted != "auto" and wanted not in names:
-            raise ConfigError(f"scanner = {wanted!r}: no such scanner", f"installed: {', '.join(names)}")
         made: dict[str, ScannerFactory] = {}
         for name in names if wanted == "auto" else [wanted]:
             try:
@@ -131,11 +133,8 @@ class _Builder:
 
     def sinks(self) -> dict[str, UsageSink]:
         """The configured sinks. This seam fails open: one that cannot be created is set aside."""
-        known = self._registry.sinks()
         made: dict[str, UsageSink] = {}
         for name in self._settings.sinks:
-            if name not in known:
-                raise ConfigError(f"sinks: no sink {name!r}", f"installed: {', '.join(known) or 'none'}")
             try:
                 made[name] = self._registry.create("sink", name, self._context, self._table("sink", name))
             except PluginError as error:
@@ -192,6 +191,7 @@ class _Builder:
             transport=self.transport(transport or self._settings.transport),
             pool_headers=headers,
             response_header=b"x-beyond-provider: %b\r\n" % provider.name.encode("ascii"),
+            secret=None if pool_key is None else pool_key.encode("ascii"),
         )
 
     def _set_aside(self, kind: str, name: str, error: PluginError) -> None:

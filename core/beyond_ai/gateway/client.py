@@ -8,6 +8,8 @@ one buffer, until its turn.
 
 import asyncio
 import logging
+import socket
+import struct
 import time
 from collections import deque
 from collections.abc import Awaitable
@@ -76,10 +78,14 @@ class ClientConnection(asyncio.Protocol):
         self.app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
         self.parser = httptools.HttpRequestParser(self)
-        self._parsing = Request()
+        self._target = b""
+        self._headers: Headers = []
+        self._content_length: int | None = None
         self._in_head = False
         self._head_bytes = 0
         self._queue: deque[Pipelined] = deque()
+        self._last_request: Request | None = None
+        self._last_ticket: Ticket | None = None
         # the request being answered
         self._request: Request | None = None
         self._dialect = Dialect.OPENAI
@@ -196,32 +202,58 @@ class ClientConnection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._parsing = Request()
+        self._target = b""
+        self._headers = []
+        self._content_length = None
         self._in_head = True
         self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         """Take the next bytes of the request target."""
-        self._parsing.target += url
+        self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; trailers after a chunked body are dropped, as RFC 9110, section 6.5.1 allows."""
-        if self._in_head:
-            self._parsing.add_header(name, value)
+        if not self._in_head:
+            return
+        if name in _CONTENT_LENGTH:
+            self._content_length = int(value)
+        else:
+            self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is complete: the request is served now, or when its turn comes."""
         self._in_head = False
-        request, parser = self._parsing, self.parser
-        request.method = parser.get_method()
-        request.upgrade = parser.should_upgrade()
-        request.http10 = parser.get_http_version() == "1.0"
-        request.keep_alive = parser.should_keep_alive()
+        request = self._parsed()
         if self._request is None:
             self._begin(request)
         else:
             self._queue.append(Pipelined(request))
             self._set_reading()
+
+    def _parsed(self) -> Request:
+        """The request whose head was just parsed. Most have the head of the one before, but for its length."""
+        parser = self.parser
+        method, http10, keep_alive = parser.get_method(), parser.get_http_version() == "1.0", parser.should_keep_alive()
+        last = self._last_request
+        if (
+            last is not None
+            and last.headers == self._headers
+            and last.target == self._target
+            and last.method == method
+            and last.http10 == http10
+            and last.keep_alive == keep_alive
+        ):
+            return last.repeat(self._content_length)
+        request = Request()
+        request.method, request.target, request.http10, request.keep_alive = method, self._target, http10, keep_alive
+        request.upgrade = parser.should_upgrade()
+        request.content_length = self._content_length
+        for name, value in self._headers:
+            request.add_header(name, value)
+        unusual = request.content_length != self._content_length  # spelled so that it stands among the headers
+        self._last_request, self._last_ticket = None if unusual else request, None
+        return request
 
     def on_body(self, data: bytes) -> None:
         """Take the next bytes of a request body."""
@@ -250,17 +282,9 @@ class ClientConnection(asyncio.Protocol):
         self._request_id = gateway.request_ids.next()
         self._request_complete = False
         self._keep_alive = self._keep_alive and request.keep_alive
-        path, mark, query = _origin_form(request.target).partition(b"?")
-        route = gateway.admission.route(path)
-        if route is None:
-            self._fall_through(request, path, query)
+        ticket = self._admit(request)
+        if ticket is None:
             return
-        self._dialect = route.dialect
-        ticket = gateway.admission.admit(request, route, query if mark else None)
-        if isinstance(ticket, Rejection):
-            self.refuse(ticket)
-            return
-        self._dialect = ticket.route.dialect
         verdict = gateway.admission.authenticate(ticket)
         if verdict is None:
             self._open(ticket)
@@ -269,6 +293,26 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._verification = asyncio.ensure_future(self._verify(ticket, verdict))
             self.pause_reading()
+
+    def _admit(self, request: Request) -> Ticket | None:
+        """Run the checks that need the head alone; None when the request was refused or fell through."""
+        admission, last = self.gateway.admission, self._last_ticket
+        if last is not None and last.request.headers is request.headers:
+            ticket = admission.readmit(request, last)
+        else:
+            path, mark, query = _origin_form(request.target).partition(b"?")
+            route = admission.route(path)
+            if route is None:
+                self._fall_through(request, path, query)
+                return None
+            self._dialect = route.dialect
+            ticket = admission.admit(request, route, query if mark else None)
+        if isinstance(ticket, Rejection):
+            self.refuse(ticket)
+            return None
+        self._dialect = ticket.route.dialect
+        self._last_ticket = ticket
+        return ticket
 
     async def _verify(self, ticket: Ticket, verdict: Awaitable[Identity]) -> None:
         """Wait for an auth scheme that has to ask elsewhere; the body stays unread meanwhile."""
@@ -305,7 +349,8 @@ class ClientConnection(asyncio.Protocol):
             return
         request = ticket.request
         meter = gateway.meter(ticket, self._request_id)
-        exchange = Exchange(self, meter, has_body=request.has_body, method=request.method)
+        secret = ticket.route.upstream.secret if ticket.scheme.managed else None
+        exchange = Exchange(self, meter, has_body=request.has_body, method=request.method, secret=secret)
         self._exchange = exchange
         self._provider_header = ticket.route.upstream.response_header
         exchange.open(ticket.route.upstream.transport, gateway.admission.upstream_request(ticket))
@@ -480,12 +525,14 @@ class ClientConnection(asyncio.Protocol):
         """
         self._exchange = None
         self._flush()
+        self._closing = True
+        self._stamp = self.gateway.clock.now
         if self._delimited:
-            self._closing = True
-            self._stamp = self.gateway.clock.now
             self.transport.close()
         else:
-            self._closing = True
+            # Without this, what follows is a FIN, which is how such an answer ends properly.
+            connected = self.transport.get_extra_info("socket")
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.transport.abort()
 
     def asgi_answered(self) -> None:
@@ -523,7 +570,7 @@ class ClientConnection(asyncio.Protocol):
         elif self._request is None:
             self._request_id = self.gateway.request_ids.next()
             self.gateway.metrics.requests += 1
-            self._request = self._parsing
+            self._request = Request()
             self._request_complete = True
             self.refuse(refusal)
         elif self._asgi is None and self._exchange is None:
@@ -541,6 +588,9 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.transport.write_eof()
 
+
+_CONTENT_LENGTH: Final = frozenset({b"content-length", b"Content-Length", b"CONTENT-LENGTH"})
+"""The usual spellings; any other is read with the rest of the head."""
 
 _REASONS: Final = {
     400: b"Bad Request",

@@ -31,7 +31,8 @@ def find_credentials(request: Request, query: bytes) -> list[Credential]:
     if request.keys:
         found = [_credential(value, place) for place in _PLACES for name, value in request.keys if name == place]
     for value in request.authorization:
-        found.append(_credential(_without_scheme(value), b"authorization"))
+        text = _without_scheme(value).decode("latin-1")
+        found.append(Credential(text, text, b"authorization"))
     if query:
         found += _query_keys(query)
     return [credential for credential in found if credential.text]
@@ -44,6 +45,8 @@ def _credential(value: bytes, place: bytes) -> Credential:
 
 def _without_scheme(value: bytes) -> bytes:
     """The token of `Bearer TOKEN`, the scheme in any case and any white space behind it; else VALUE as it is."""
+    if value.startswith(b"Bearer "):
+        return value[7:].strip()
     value = value.strip()
     if value[:6].lower() == b"bearer" and (len(value) == 6 or value[6:7].isspace()):
         return value[6:].strip()

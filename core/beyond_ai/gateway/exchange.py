@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from beyond_ai.gateway.headers import ResponseHead
 from beyond_ai.gateway.metering import Meter
+from beyond_ai.gateway.redaction import Redactor, without_secret
 from beyond_ai.gateway.rejection import (
     BODY_TOO_LARGE,
     MAX_BODY,
@@ -100,19 +101,23 @@ class Exchange:
     """One admitted request. Feeds the meter, keeps the limit on the request body, ends exactly once."""
 
     __slots__ = (
-        "_bodiless",
         "_client",
         "_client_body",
         "_has_body",
         "_head_only",
         "_meter",
         "_received",
+        "_redactor",
+        "_secret",
         "_tap",
         "_upstream",
         "phase",
     )
 
-    def __init__(self, client: ClientSide, meter: Meter, *, has_body: bool, method: bytes) -> None:
+    def __init__(
+        self, client: ClientSide, meter: Meter, *, has_body: bool, method: bytes, secret: bytes | None = None
+    ) -> None:
+        """HAS_BODY is whether the head announces a body; SECRET is the pool key that must not come back."""
         self.phase = Phase.SENDING
         self._client = client
         self._client_body = client.body
@@ -121,6 +126,8 @@ class Exchange:
         self._has_body = has_body
         self._head_only = method == b"HEAD"
         self._received = 0
+        self._secret = secret
+        self._redactor: Redactor | None = None
         self._upstream: UpstreamExchange | None = None
 
     def open(self, transport: Transport, request: UpstreamRequest) -> None:
@@ -188,6 +195,11 @@ class Exchange:
         if not self._move(Step.RESPONSE_HEAD):
             return
         head = ResponseHead(headers)
+        if self._secret is not None:
+            head.headers = without_secret(head.headers, self._secret)
+            if status >= 400:
+                self._redactor = Redactor(self._secret)
+                self._client_body = self._redacted
         self._meter.response_head(status, head.streaming)
         self._client.head(status, reason, head, self._head_only or status in (204, 304))
 
@@ -196,9 +208,17 @@ class Exchange:
         self._tap(data)
         self._client_body(data)
 
+    def _redacted(self, data: bytes) -> None:
+        assert self._redactor is not None
+        clean = self._redactor.feed(data)
+        if clean:
+            self._client.body(clean)
+
     def upstream_end(self) -> None:
         """The whole answer has come."""
         if self._move(Step.RESPONSE_END):
+            if self._redactor is not None and (rest := self._redactor.end()):
+                self._client.body(rest)
             self._meter.finish(Outcome.OK)
             self._client.end()
 

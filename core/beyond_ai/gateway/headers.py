@@ -5,6 +5,7 @@ gateway's own namespace `x-beyond-`. With a client's own key everything else pas
 allow-list passes: `openai-organization`, cookies and the like would act on the shared account.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from beyond_ai.gateway.request import HeaderKind, Request
@@ -39,6 +40,8 @@ _CLIENT_KINDS: Final = frozenset(
 _ANTHROPIC_BETA: Final = HeaderKind.ANTHROPIC_BETA
 _IDENTITY: Final = (b"accept-encoding", b"identity")
 _END_TO_END, _DROPPED, _CONNECTION, _CONTENT_LENGTH, _CONTENT_TYPE, _TRANSFER_ENCODING = range(6)
+_UNNAMED: Final = (b",keep-alive", b",close", b",Keep-Alive", b",Close")
+"""Values of `Connection` that name no header."""
 _RESPONSE_KINDS: Final = {
     b"connection": _CONNECTION,
     b"content-length": _CONTENT_LENGTH,
@@ -53,6 +56,12 @@ _RESPONSE_KINDS: Final = {
 }
 
 
+@lru_cache(maxsize=1024)
+def _response_kind(name: bytes) -> int:
+    name = name.lower()
+    return _DROPPED if name.startswith(b"x-beyond-") else _RESPONSE_KINDS.get(name, _END_TO_END)
+
+
 class ResponseHead:
     """A provider's response headers, as far as they go on to the client.
 
@@ -64,26 +73,25 @@ class ResponseHead:
 
     def __init__(self, headers: Headers) -> None:
         kept: Headers = []
-        named: list[bytes] = []
+        named = b""
         length: int | None = None
         chunked = streaming = False
         for header in headers:
-            name = header[0].lower()
-            kind = _RESPONSE_KINDS.get(name, _END_TO_END)
+            kind = _response_kind(header[0])
             if kind == _END_TO_END:
-                if not name.startswith(b"x-beyond-"):
-                    kept.append(header)
-            elif kind == _CONTENT_TYPE:
-                streaming = b"event-stream" in header[1].lower()
                 kept.append(header)
             elif kind == _CONTENT_LENGTH:
                 length = int(header[1])
+            elif kind == _CONTENT_TYPE:
+                streaming = b"event-stream" in header[1].lower()
+                kept.append(header)
             elif kind == _TRANSFER_ENCODING:
                 chunked = True
             elif kind == _CONNECTION:
-                named += [token.strip().lower() for token in header[1].split(b",")]
-        if named and named != [b"keep-alive"] and named != [b"close"]:
-            kept = [header for header in kept if header[0].lower() not in named]
+                named += b"," + header[1]
+        if named and named not in _UNNAMED:
+            names = [token.strip().lower() for token in named.split(b",")]
+            kept = [header for header in kept if header[0].lower() not in names]
         self.headers = kept
         self.length = None if chunked else length
         self.streaming = streaming

@@ -1,6 +1,7 @@
 """One request head as it was parsed, with what the gateway needs to know of it read out in a single pass."""
 
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from beyond_ai.spec.transport import Headers
@@ -52,9 +53,6 @@ _KINDS: Final[dict[bytes, HeaderKind]] = {
 }
 
 
-_SPELLINGS: Final = _KINDS | {name.title(): kind for name, kind in _KINDS.items()}
-"""The two usual spellings, so that most names need no other look-up."""
-
 _HOP: Final = HeaderKind.HOP
 _CREDENTIAL: Final = HeaderKind.CREDENTIAL
 _AUTHORIZATION: Final = HeaderKind.AUTHORIZATION
@@ -64,6 +62,7 @@ _CONNECTION: Final = HeaderKind.CONNECTION
 _EXPECT: Final = HeaderKind.EXPECT
 
 
+@lru_cache(maxsize=1024)
 def header_kind(name: bytes) -> HeaderKind:
     """The kind of the header NAME, in any spelling."""
     name = name.lower()
@@ -126,9 +125,7 @@ class Request:
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """Take the next header."""
-        kind = _SPELLINGS.get(name)
-        if kind is None:
-            kind = header_kind(name)
+        kind = header_kind(name)
         self.headers.append((name, value))
         self.kinds.append(kind)
         if kind <= _HOP:
@@ -146,3 +143,22 @@ class Request:
             self.connection += [token.strip().lower() for token in value.split(b",")]
         elif kind is _EXPECT:
             self.expects_continue = value.strip().lower() == b"100-continue"
+
+    def repeat(self, content_length: int | None) -> "Request":
+        """A request with the same head but for CONTENT_LENGTH; both share what was read from it."""
+        again = Request.__new__(Request)
+        again.method = self.method
+        again.target = self.target
+        again.headers = self.headers
+        again.kinds = self.kinds
+        again.keys = self.keys
+        again.authorization = self.authorization
+        again.connection = self.connection
+        again.content_length = content_length
+        again.chunked = self.chunked
+        again.unknown_coding = self.unknown_coding
+        again.expects_continue = self.expects_continue
+        again.http10 = self.http10
+        again.keep_alive = self.keep_alive
+        again.upgrade = self.upgrade
+        return again

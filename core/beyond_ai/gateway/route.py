@@ -43,6 +43,8 @@ class Upstream:
     """the credential and attribution that go on a managed request; None without a pool key"""
     response_header: bytes
     """the line that tells the client which provider answered"""
+    secret: bytes | None = None
+    """the pool key, which must never reach a client"""
 
 
 @dataclass(frozen=True, slots=True)

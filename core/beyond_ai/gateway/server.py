@@ -105,6 +105,7 @@ async def serve(
         await asyncio.sleep(0)
         for transport in assembly.transports.values():
             await transport.aclose()
+        gateway.ledger.drain()
         await _close_sinks(assembly)
         admin_server.should_exit = True
         await admin_task

@@ -1,14 +1,15 @@
 """The `stdout` sink: one JSON line for each usage event, in the form of the log line that collectors already read.
 
 Writing is another thread's: a pipe that nobody reads stalls that thread and never the gateway. Events wait in a bounded
-queue; when it is full they are dropped and counted. Lines leave in writes of at most `PIPE_BUF` bytes, which POSIX
-keeps whole, so that several workers can share one pipe.
+queue; when it is full they are dropped and counted. Into a pipe, lines leave in writes of at most `PIPE_BUF` bytes,
+which POSIX keeps whole, so that several workers can share it.
 """
 
 import asyncio
 import logging
 import os
 import select
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC
@@ -23,6 +24,9 @@ from beyond_ai import Component, Context, UsageEvent, UsageSink, hookimpl
 
 CLOSE_SECONDS: Final = 5.0
 """How long closing waits for a reader before it gives up on what is queued."""
+
+MAX_WRITE: Final = 262_144
+"""Bytes of one write to what is not a pipe."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +81,7 @@ class StdoutSink:
     def __init__(self, fd: int, config: StdoutConfig, count: Callable[[str, str], None]) -> None:
         """FD stays the caller's; it may be blocking or not."""
         self._fd = fd
+        self._most = select.PIPE_BUF if stat.S_ISFIFO(os.fstat(fd).st_mode) else MAX_WRITE
         self._flush_seconds = config.flush_ms / 1000
         self._capacity = config.queue_events
         self._count = count
@@ -122,7 +127,7 @@ class StdoutSink:
 
     def _write_batches(self) -> None:
         while (batch := self._queue.get()) is not None:
-            for lines in _writes(batch):
+            for lines in _writes(batch, self._most):
                 if self._abandoned:
                     return
                 self._write(lines)
@@ -154,12 +159,12 @@ class StdoutSink:
             _log.error("%s (said once; ai_plugin_events_total counts them)", message)
 
 
-def _writes(batch: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Group the lines of BATCH into writes of at most `PIPE_BUF` bytes; a longer line is a write of its own."""
+def _writes(batch: Iterable[bytes], most: int) -> Iterator[list[bytes]]:
+    """Group the lines of BATCH into writes of at most MOST bytes; a longer line is a write of its own."""
     lines: list[bytes] = []
     size = 0
     for line in batch:
-        if lines and size + len(line) > select.PIPE_BUF:
+        if lines and size + len(line) > most:
             yield lines
             lines, size = [], 0
         lines.append(line)

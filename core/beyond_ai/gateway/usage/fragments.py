@@ -12,7 +12,8 @@ from typing import Final
 
 import orjson
 
-_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_STRING: Final = re.compile(rb'"[^"\\]*+(?>(?:\\.[^"\\]*+)*)"', re.DOTALL)
+"""An atomic group instead of `(...)*+`, which is broken before Python 3.11.5 (CPython issue 106052)."""
 _COLON: Final = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+")
 _SPACE: Final = b" \t\r\n"
 _BACKSLASH: Final = 0x5C

@@ -20,7 +20,7 @@ Paths = tuple[tuple[str, ...], ...]
 _NEAR_BYTES: Final = 2 * 1024
 """How much of a stream's end is looked at first; the last events are nearly always there."""
 
-_OBJECT_FOLLOWS: Final = re.compile(rb"(?:[ \t]|\n(?:data:)?)*+:(?:[ \t]|\n(?:data:)?)*+\{")
+_OBJECT_FOLLOWS: Final = re.compile(rb"(?>(?:[ \t]|\n(?:data:)?)*):(?>(?:[ \t]|\n(?:data:)?)*)\{")
 """After a key: its value is an object. Line breaks are those of an event with several data lines."""
 
 _BODY_PATHS: Final[Paths] = (("usage",),)

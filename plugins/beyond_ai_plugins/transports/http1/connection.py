@@ -3,6 +3,7 @@
 import asyncio
 import struct
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
 import httptools
@@ -30,6 +31,8 @@ class Connection(asyncio.Protocol):
         self.reading_paused = False
         self.writing_paused = False
         self._events: UpstreamEvents | None = None
+        self._deliver: Callable[[bytes], None] | None = None
+        """where body bytes go; None where there must be none"""
         self._loop = asyncio.get_running_loop()
         self._unsent: list[bytes] = []
         self._parser = httptools.HttpResponseParser(self)
@@ -48,6 +51,7 @@ class Connection(asyncio.Protocol):
         """Serve EXCHANGE until its answer is complete."""
         self.exchange = exchange
         self._events = events
+        self._deliver = events.upstream_body
         self.stamp = self.owner.now
         self._status = 0
         self._complete = False
@@ -55,6 +59,10 @@ class Connection(asyncio.Protocol):
         if self._fresh_parser:
             self._parser = httptools.HttpResponseParser(self)
             self._fresh_parser = False
+
+    def detach(self) -> None:
+        """Serve nobody: whatever comes from now on is for no exchange."""
+        self.exchange = self._events = self._deliver = None
 
     @property
     def answered(self) -> bool:
@@ -184,32 +192,36 @@ class Connection(asyncio.Protocol):
             return
         self._in_head = False
         exchange.first_byte()
+        head_only = exchange.request.method == b"HEAD"
         status = self._parser.get_status_code()
         if status < 200:
             if status != 101:
                 events.upstream_informational(status, self._headers)
             return
         self._status = status
-        bodiless = exchange.request.method == b"HEAD" or status in (204, 304)
-        self._until_close = not bodiless and not _framed(self._headers)
+        self._until_close = not (
+            self._parser.should_keep_alive() or head_only or status in (204, 304) or _framed(self._headers)
+        )
         events.upstream_head(status, self._reason, self._headers)
-        if exchange.request.method == b"HEAD":
+        if head_only:
             # llhttp cannot be told that this one has no body: it is complete here, and the next needs a new parser.
             self._complete = True
+            self._deliver = None
             self._keep = self._parser.should_keep_alive()
             self._fresh_parser = True
 
     def on_body(self, data: bytes) -> None:
         """Pass body bytes on. This is the hot path."""
-        if self._surplus or self._fresh_parser:
+        if self._deliver is not None:
+            self._deliver(data)
+        else:
             self._surplus = True
-        elif self._events is not None:
-            self._events.upstream_body(data)
 
     def on_message_complete(self) -> None:
         """The response is complete; an interim one is not the end."""
         if self._status >= 200 and not self._surplus:
             self._complete = True
+            self._deliver = None
             self._keep = self._parser.should_keep_alive()  # known here only: llhttp forgets it right afterwards
 
     # Endings
@@ -217,7 +229,7 @@ class Connection(asyncio.Protocol):
     def _finish(self) -> None:
         """The answer is complete: pool or close the connection, then tell the relay."""
         exchange, events = self.exchange, self._events
-        self.exchange = self._events = None
+        self.detach()
         if exchange is None or events is None:
             return
         keep = exchange.sent and not self._surplus and not self._until_close and self._keep and self.alive
@@ -232,8 +244,11 @@ class Connection(asyncio.Protocol):
     def _closed_early(self, exc: Exception | None) -> None:
         exchange = self.exchange
         assert exchange is not None
-        untouched = not self.answered and exchange.replayable and self._nothing_consumed(exchange.sent_bytes)
-        self.exchange = self._events = None
+        # A reset proves nothing: the provider may have read the request and not acknowledged it yet. Its FIN does.
+        untouched = (
+            exc is None and not self.answered and exchange.replayable and self._nothing_consumed(exchange.sent_bytes)
+        )
+        self.detach()
         self.close()
         cause = "closed the connection" if exc is None else f"{type(exc).__name__}: {exc}"
         if untouched:
@@ -246,7 +261,7 @@ class Connection(asyncio.Protocol):
     def _fail(self, message: str) -> None:
         exchange = self.exchange
         stage = FailureStage.BODY if self._status else FailureStage.SEND
-        self.exchange = self._events = None
+        self.detach()
         self.close()
         if exchange is not None:
             exchange.fail(UpstreamFailure(stage, message))
@@ -256,7 +271,7 @@ class Connection(asyncio.Protocol):
         exchange = self.exchange
         if exchange is not None:
             stage = FailureStage.BODY if self._status else FailureStage.SEND
-            self.exchange = self._events = None
+            self.detach()
             self.close()
             exchange.fail(UpstreamFailure(stage, "timed out", timed_out=True))
 

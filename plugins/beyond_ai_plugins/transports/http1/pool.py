@@ -285,7 +285,7 @@ class Http1Exchange:
         if self._connecting is not None:
             self._connecting.cancel()
         if self._connection is not None:
-            self._connection.exchange = None
+            self._connection.detach()
             self._connection.close()
 
     # What the connection tells
