@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 
 from beyond_ai.gateway import rejection
 from beyond_ai.gateway.admission import Ticket
-from beyond_ai.gateway.exchange import Exchange, Phase
+from beyond_ai.gateway.exchange import Exchange
 from beyond_ai.gateway.fallthrough import AsgiExchange
 from beyond_ai.gateway.gateway import Gateway
 from beyond_ai.gateway.headers import ResponseHead
@@ -45,6 +45,10 @@ KEEP_ALIVE: Final = 75.0
 """Seconds that an idle connection is kept; longer than the pools of the usual SDKs and load balancers (60)."""
 LINGER: Final = 5.0
 """Seconds to let a client read a refusal while it is still sending."""
+
+
+class _HeadTooLarge(Exception):  # noqa: N818 - it never leaves this file: it stops the parser
+    """A request head is larger than MAX_HEAD, though it came in one piece."""
 
 
 class Pipelined:
@@ -83,6 +87,7 @@ class ClientConnection(asyncio.Protocol):
         self._content_length: int | None = None
         self._in_head = False
         self._head_bytes = 0
+        self._segment_bytes = 0
         self._queue: deque[Pipelined] = deque()
         self._last_request: Request | None = None
         self._last_ticket: Ticket | None = None
@@ -135,18 +140,23 @@ class ClientConnection(asyncio.Protocol):
         if self._closing:
             return
         self._stamp = self.gateway.clock.now
+        self._segment_bytes = len(data)
+        was_in_head = self._in_head
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             return  # refused when its head was complete
         except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, _HeadTooLarge):
+                self._unparsable(rejection.HEAD_TOO_LARGE)
+                return
             _log.exception("error while handling a request [%s]", self._request_id, exc_info=error.__context__ or error)
             self._unparsable(rejection.INTERNAL)
             return
         except httptools.HttpParserError:
             self._unparsable(rejection.BAD_REQUEST)
             return
-        if self._in_head:
+        if was_in_head and self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD:
                 self._unparsable(rejection.HEAD_TOO_LARGE)
@@ -224,6 +234,8 @@ class ClientConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The head is complete: the request is served now, or when its turn comes."""
         self._in_head = False
+        if self._head_bytes + self._segment_bytes > MAX_HEAD and self._head_size() > MAX_HEAD:
+            raise _HeadTooLarge
         request = self._parsed()
         if self._request is None:
             self._begin(request)
@@ -231,10 +243,13 @@ class ClientConnection(asyncio.Protocol):
             self._queue.append(Pipelined(request))
             self._set_reading()
 
+    def _head_size(self) -> int:
+        return len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)
+
     def _parsed(self) -> Request:
         """The request whose head was just parsed. Most have the head of the one before, but for its length."""
         parser = self.parser
-        method, http10, keep_alive = parser.get_method(), parser.get_http_version() == "1.0", parser.should_keep_alive()
+        method, http10, keep_alive = parser.get_method(), parser.get_http_version() != "1.1", parser.should_keep_alive()
         last = self._last_request
         if (
             last is not None
@@ -359,6 +374,8 @@ class ClientConnection(asyncio.Protocol):
         if request.upgrade or request.unknown_coding:
             self.refuse(rejection.UPGRADE if request.upgrade else rejection.UNKNOWN_CODING)
             return
+        if request.http10:
+            self._keep_alive = False  # the application would not say `keep-alive`, so the client will not
         self._asgi = AsgiExchange(self, request, path, query, self._request_id, keep_alive=self._keep_alive)
         self._asgi.start()
 
@@ -441,6 +458,8 @@ class ClientConnection(asyncio.Protocol):
         self._bodiless = bodiless
         self._chunked = False
         self._delimited = True
+        if request.expects_continue and not self._request_complete:
+            self._keep_alive = False  # the body may never come, and what comes must not be taken for it
         tail = b"x-beyond-request-id: %b\r\n%b" % (self._request_id.encode("ascii"), self._provider_header)
         if head.length is not None:
             tail += b"content-length: %d\r\n" % head.length
@@ -565,15 +584,17 @@ class ClientConnection(asyncio.Protocol):
     def _unparsable(self, refusal: Rejection) -> None:
         """End a connection on which nothing more can be understood, answering if that is still possible."""
         self._keep_alive = False
-        if self._exchange is not None and self._exchange.phase is not Phase.WAITING:
-            self._exchange.client_timeout(refusal)
-        elif self._request is None:
+        if self._request is None:
             self._request_id = self.gateway.request_ids.next()
             self.gateway.metrics.requests += 1
             self._request = Request()
             self._request_complete = True
             self.refuse(refusal)
-        elif self._asgi is None and self._exchange is None:
+        elif self._request_complete:
+            return  # it is still answered, and the connection closes behind it
+        elif self._exchange is not None:
+            self._exchange.client_timeout(refusal)
+        elif self._asgi is None:
             self._close()
 
     def _close(self) -> None:

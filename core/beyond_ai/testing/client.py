@@ -32,6 +32,7 @@ class WireClient:
         self._answer = WireResponse(complete=True)
         self._parser: httptools.HttpResponseParser | None = None
         self._until_close = False
+        self._left: int | None = None
         self._head_only = False
 
     async def __aenter__(self) -> Self:
@@ -154,14 +155,29 @@ class WireClient:
         if self._head_only or status in WITHOUT_BODY:
             answer.complete = True
         self._until_close = not {b"content-length", b"transfer-encoding"}.intersection(answer.names)
+        length = answer.values(b"content-length")
+        self._left = int(length[0]) if length and b"transfer-encoding" not in answer.names else None
         return None if answer.complete else parser
 
     def _feed(self, data: bytes) -> None:
+        """Feed DATA to the parser, as far as it belongs to this body; the rest is the next response's."""
         assert self._parser is not None
-        if data:
-            self._parser.feed_data(data)
+        start = 0
+        while start < len(data) and not self._answer.complete:
+            end = self._possible_end(data, start)
+            self._parser.feed_data(data[start:end])
+            start = end
         if self._answer.complete:
             self._parser = None
+            self._unparsed += data[start:]
+
+    def _possible_end(self, data: bytes, start: int) -> int:
+        """How far behind START in DATA the body goes for certain; a chunked one ends behind some line feed."""
+        if self._left is not None:
+            end = min(len(data), start + self._left)
+            self._left -= end - start
+            return end
+        return len(data) if self._until_close else (data.find(b"\n", start) + 1 or len(data))
 
     def on_status(self, reason: bytes) -> None:
         """Take the next part of the reason phrase (httptools)."""

@@ -33,7 +33,8 @@ class GatewayProcess:
     """One `beyond-ai gateway` process.
 
     CONFIG is the text of its TOML file, written to FOLDER; it should listen on port 0 of loopback. ARGUMENTS go
-    behind `gateway`. The process sees the environment without any `AI_` variable, plus ENVIRONMENT.
+    behind `gateway`. The process sees the environment without any `AI_` variable, plus ENVIRONMENT. COMMAND is the
+    `beyond-ai` to run, if not the one that is installed beside this interpreter.
     """
 
     def __init__(
@@ -43,11 +44,13 @@ class GatewayProcess:
         folder: Path,
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        command: Path | None = None,
     ) -> None:
         self.url = ""
         self.admin_url = ""
         self._config = folder / "gateway.toml"
         self._config.write_text(config)
+        self._command = command or Path(sys.executable).with_name("beyond-ai")
         self._arguments = arguments
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AI_")}
         self._environment = {**inherited, "PYTHONUNBUFFERED": "1", **(environment or {})}
@@ -58,9 +61,8 @@ class GatewayProcess:
 
     def start(self, within: float = 15.0) -> None:
         """Start the process and wait until it listens; AssertionError with its stderr when it does not."""
-        command = Path(sys.executable).with_name("beyond-ai")
         self.process = subprocess.Popen(  # noqa: S603 - our own console script, with the test's own arguments
-            [command, "gateway", "--config", self._config, *self._arguments],
+            [self._command, "gateway", "--config", self._config, *self._arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.plugins.transports.certificates import authority
 from tests.plugins.transports.seam import COMPONENTS, Seam
 
 from beyond_ai.testing import ScriptedUpstream
@@ -28,3 +29,6 @@ async def seam(request: pytest.FixtureRequest, provider: ScriptedUpstream) -> As
     seam = Seam(request.param)
     yield seam
     await seam.aclose()
+
+
+__all__ = ["authority"]

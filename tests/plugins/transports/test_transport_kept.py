@@ -57,12 +57,12 @@ async def test_connection_is_closed_when_the_answer_says_so(seam: Seam, provider
 
 
 async def test_no_idle_time_keeps_no_connection(seam: Seam, provider: ScriptedUpstream) -> None:
-    if seam.name == "http1":
-        pytest.skip("its ticker closes idle connections within a second, see the next test")
     seam.make(idle_timeout=0)
-    provider.answer(OK)
+    provider.default = (ReadBody(), Send(OK))
     await seam.get(ask(provider))
     await provider.wait_closed(0)
+    await seam.get(ask(provider))
+    assert len(provider.connections) == 2
 
 
 async def test_idle_connection_is_closed_in_time(seam: Seam, provider: ScriptedUpstream) -> None:

@@ -244,10 +244,7 @@ class Connection(asyncio.Protocol):
     def _closed_early(self, exc: Exception | None) -> None:
         exchange = self.exchange
         assert exchange is not None
-        # A reset proves nothing: the provider may have read the request and not acknowledged it yet. Its FIN does.
-        untouched = (
-            exc is None and not self.answered and exchange.replayable and self._nothing_consumed(exchange.sent_bytes)
-        )
+        untouched = not self.answered and exchange.replayable and self._nothing_consumed(exchange.sent_bytes, exc)
         self.detach()
         self.close()
         cause = "closed the connection" if exc is None else f"{type(exc).__name__}: {exc}"
@@ -275,16 +272,19 @@ class Connection(asyncio.Protocol):
             self.close()
             exchange.fail(UpstreamFailure(stage, "timed out", timed_out=True))
 
-    def _nothing_consumed(self, sent: int) -> bool:
-        """Whether the provider's kernel has acknowledged none of the SENT bytes of the present request.
+    def _nothing_consumed(self, sent: int, exc: Exception | None) -> bool:
+        """Whether the provider cannot have seen any of the SENT bytes of the present request (RFC 9110, 9.2.2).
 
-        A kept connection that the provider closed just as it was reused answers with a reset and acknowledges
-        nothing; such a request cannot have been acted upon and may be sent again (RFC 9110, section 9.2.2). What is
-        not provable counts as consumed.
+        Either none was written yet, or the provider closed in order (EXC is None) and its kernel acknowledged none:
+        a FIN acknowledges all that had come by then. A reset proves nothing, since acknowledgements may be delayed.
+        What is not provable counts as consumed.
         """
-        unsent = self.transport.get_write_buffer_size() + sum(map(len, self._unsent))
-        if unsent >= sent:
+        waiting = sum(map(len, self._unsent))
+        if waiting >= sent:
             return True
+        if exc is not None:
+            return False
+        unsent = waiting + self.transport.get_write_buffer_size()
         sock = self.transport.get_extra_info("socket")
         if sock is None or not sys.platform.startswith("linux"):
             return False

@@ -8,14 +8,12 @@ delivered nothing.
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import ssl
 from collections import deque
 from typing import Final
 
 import aiohappyeyeballs
-import certifi
 
 from beyond_ai import (
     FailureStage,
@@ -27,6 +25,7 @@ from beyond_ai import (
 )
 from beyond_ai_plugins.transports.http1.connection import Connection
 from beyond_ai_plugins.transports.http1.resolver import Resolver
+from beyond_ai_plugins.transports.sockets import tcp_options, tls_context
 
 CONNECT_TRIES: Final = 3
 """Attempts to connect, each over all addresses."""
@@ -54,7 +53,9 @@ class Http1Transport:
         self._resolver = Resolver()
         self._idle: dict[Key, deque[Connection]] = {}
         self._busy: set[Http1Exchange] = set()
-        self._ssl = _ssl_context(verify=settings.verify_cert)
+        self._options = tcp_options(settings)
+        self._ssl = tls_context(verify=settings.verify_cert)
+        self._ssl.set_alpn_protocols(["http/1.1"])
         self._ticker: asyncio.Task[None] | None = None
 
     def open(self, request: UpstreamRequest, events: UpstreamEvents) -> UpstreamExchange:
@@ -94,7 +95,10 @@ class Http1Transport:
         return None
 
     def release(self, connection: Connection) -> None:
-        """Keep CONNECTION for the next exchange."""
+        """Keep CONNECTION for the next exchange, if any are kept."""
+        if self.settings.idle_timeout <= 0:
+            connection.close()
+            return
         idle = self._idle.setdefault(connection.key, deque())
         if len(idle) >= MAX_IDLE:
             idle[0].close()
@@ -117,7 +121,8 @@ class Http1Transport:
                 addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY, loop=loop
             )
             try:
-                self._tune(sock)
+                for level, option, value in self._options:
+                    sock.setsockopt(level, option, value)
                 _, connection = await loop.create_connection(
                     lambda: Connection(self, key),
                     sock=sock,
@@ -128,24 +133,6 @@ class Http1Transport:
                 sock.close()
                 raise
         return connection
-
-    def _tune(self, sock: socket.socket) -> None:
-        """Notice a dead peer without waiting for the read time limit."""
-        settings = self.settings
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        options = {
-            "TCP_KEEPIDLE": settings.keepalive_idle,
-            "TCP_KEEPALIVE": settings.keepalive_idle,
-            "TCP_KEEPINTVL": settings.keepalive_interval,
-            "TCP_KEEPCNT": settings.keepalive_count,
-            "TCP_USER_TIMEOUT": 1000
-            * (settings.keepalive_idle + settings.keepalive_interval * settings.keepalive_count),
-        }
-        for name, value in options.items():
-            option = getattr(socket, name, None)
-            if option is not None:
-                sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
     # Time limits
 
@@ -342,16 +329,3 @@ def _head(request: UpstreamRequest) -> bytes:
 def _plain(error: Exception | None) -> str:
     text = str(error) or "no answer in time"
     return f"{type(error).__name__}: {text}"
-
-
-def _ssl_context(*, verify: bool) -> ssl.SSLContext:
-    """The system's roots, or certifi's where the system has none."""
-    context = ssl.create_default_context()
-    paths = ssl.get_default_verify_paths()
-    if not paths.cafile and not (paths.capath and os.listdir(paths.capath)):
-        context.load_verify_locations(certifi.where())
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1"])
-    return context

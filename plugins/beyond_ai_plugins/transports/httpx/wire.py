@@ -65,7 +65,7 @@ class Answer:
         except httptools.HttpParserUpgrade:
             self.begun, self.clean, self._ended = True, False, True
         except httptools.HttpParserError as error:
-            self.broken = "" if self._ended else str(error)
+            self.broken = "" if self.clean else str(error)
             self.begun, self.clean, self._ended = True, False, True
 
     def on_message_begin(self) -> None:
