@@ -555,7 +555,9 @@ class ClientConnection(asyncio.Protocol):
             self.transport.abort()
 
     def asgi_answered(self) -> None:
-        """The ASGI application has answered."""
+        """The ASGI application has answered; what it left of the body is still to be read."""
+        if self._asgi is not None and not self._reading_paused and not self.transport.is_closing():
+            self._asgi.flow.resume_reading()
         self._answered()
 
     def pause_reading(self) -> None:

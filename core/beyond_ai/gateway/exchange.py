@@ -108,6 +108,7 @@ class Exchange:
         "_meter",
         "_received",
         "_redactor",
+        "_scan",
         "_secret",
         "_tap",
         "_upstream",
@@ -123,6 +124,7 @@ class Exchange:
         self._client_body = client.body
         self._meter = meter
         self._tap = meter.tap.feed
+        self._scan = meter.scan
         self._has_body = has_body
         self._head_only = method == b"HEAD"
         self._received = 0
@@ -152,7 +154,8 @@ class Exchange:
         if self._received > MAX_BODY:
             self._give_up(BODY_TOO_LARGE, Outcome.CUT_SHORT)
             return
-        self._meter.request_body(data)
+        if self._scan is not None:
+            self._scan(data)
         self._upstream.send(data)
 
     def client_end(self) -> None:

@@ -127,10 +127,10 @@ class Meter:
         self._streaming = False
         ledger.metrics.in_flight += 1
 
-    def request_body(self, data: bytes) -> None:
-        """See the next DATA of the request body."""
-        if self._scanner is not None and self._scanner.model is None:
-            self._scanner.feed(data)
+    @property
+    def scan(self) -> Callable[[bytes], None] | None:
+        """Where the request body is looked at as it passes; None when nobody asks for its model."""
+        return None if self._scanner is None else self._scanner.feed
 
     def connect_retry(self) -> None:
         """Count one more attempt to connect."""

@@ -112,9 +112,11 @@ class Registry:
     def fail(self, kind: str, name: str, reason: str) -> None:
         """Set aside the plugin that offers NAME, or is called so, because of REASON: it failed in use.
 
-        It leaves every table that is asked for from now on. Raises PluginError instead in strict mode.
+        It leaves every table that is asked for from now on. Raises PluginError instead in strict mode. REASON may be
+        the message of an error that `create` raised: what names the plugin in it is not said twice.
         """
-        self._offering(kind, name).set_aside(reason, strict=self._strict)
+        plugin = self._offering(kind, name)
+        plugin.set_aside(reason.removeprefix(plugin.error("").message), strict=self._strict)
 
     def _table(self, kind: str, record: type[R]) -> dict[str, R]:
         return {

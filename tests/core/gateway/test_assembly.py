@@ -104,11 +104,15 @@ async def test_without_signing_keys_it_starts_and_says_what_that_means(caplog: p
 @pytest.mark.parametrize(
     ("values", "message", "hint"),
     [
-        ({"scanner": "pyton"}, "scanner = 'pyton': no such scanner", "installed: python"),
-        ({"sinks": ["stdout", "kafka"]}, "sinks: no sink 'kafka'", "installed: stdout"),
-        ({"transport": "http9"}, "transport 'http9' is not installed", "installed: echo, http1"),
+        ({"scanner": "pyton"}, "scanner: no plugin in use offers pyton; did you mean `python`?", "plugins list"),
+        ({"sinks": ["stdout", "kafka"]}, "sinks: no plugin in use offers kafka", "plugins list"),
+        ({"transport": "http9"}, "transport: no plugin in use offers http9", "plugins list"),
         ({"provider_dialects": {"openai": "anthropic"}}, "provider_dialects.openai: this is fixed", "remove the line"),
-        ({"provider_auth_schemes": {"nobody": "bearer"}}, "provider_auth_schemes.nobody: no such provider", "add"),
+        (
+            {"provider_auth_schemes": {"nobody": "bearer"}},
+            "provider_auth_schemes.nobody: no such provider",
+            "plugins list",
+        ),
     ],
 )
 async def test_a_configuration_that_means_nothing_stops_the_start(

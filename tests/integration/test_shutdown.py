@@ -1,0 +1,101 @@
+"""How a gateway stops: what is under way ends, nothing new begins, and nobody waits who need not."""
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.gateway_process import gateway_config
+from tests.integration.exchanges import get, id_of, post
+
+from beyond_ai.testing import (
+    LAST_CHUNK,
+    GatewayProcess,
+    ReadBody,
+    ScriptedUpstream,
+    Send,
+    Until,
+    WireClient,
+    chunk,
+    chunked_head,
+)
+
+NOBODY = "127.0.0.1:9"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_idle_it_stops_at_once(tmp_path: Path, number: signal.Signals) -> None:
+    gateway = GatewayProcess(gateway_config(NOBODY, NOBODY), folder=tmp_path)
+    gateway.start()
+    with httpx.Client() as kept:
+        assert kept.get(gateway.url).status_code == 200  # an idle connection holds nothing up
+        asked = time.monotonic()
+        gateway.process.send_signal(number)
+        gateway.process.wait(10)
+        assert time.monotonic() - asked < 3
+    gateway.stop()
+    assert "Traceback" not in gateway.stderr
+
+
+async def test_a_stream_under_way_ends_and_nothing_new_begins(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with ScriptedUpstream() as upstream:
+        gateway = GatewayProcess(gateway_config(upstream.authority, NOBODY), folder=tmp_path)
+        await asyncio.to_thread(gateway.start)
+        upstream.play(
+            ReadBody(), Send(chunked_head(200) + chunk(b"first")), Until(gate), Send(chunk(b"last") + LAST_CHUNK)
+        )
+        async with WireClient(gateway.host, gateway.port) as client, httpx.AsyncClient() as operator:
+            assert (await operator.get(f"{gateway.admin_url}/readyz")).status_code == 200
+            await client.send(post(b"/openai/v1/files"))
+            await client.receive(5)
+            gateway.process.send_signal(signal.SIGTERM)
+            await refused(gateway)
+            ready = await operator.get(f"{gateway.admin_url}/readyz")
+            assert (ready.status_code, ready.json()) == (503, {"status": "not_ready", "reason": "draining"})
+            assert (await operator.get(f"{gateway.admin_url}/livez")).status_code == 200
+            gate.set()
+            received = await client.receive()
+            assert (bytes(received.body), received.complete) == (b"firstlast", True)
+            assert await client.wait_closed() == b""
+        await asyncio.to_thread(gateway.stop, 5)
+
+
+async def refused(gateway: GatewayProcess) -> None:
+    """Wait until GATEWAY takes no more connections."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                async with WireClient(gateway.host, gateway.port) as late:
+                    await late.exchange(get(b"/"))
+            except OSError:
+                return
+            except (TimeoutError, AssertionError):
+                continue
+
+
+@pytest.mark.parametrize("grace", ["second signal", "grace period"])
+async def test_what_would_not_end_is_cut(tmp_path: Path, grace: str) -> None:
+    async with ScriptedUpstream() as upstream:
+        config = gateway_config(upstream.authority, NOBODY)
+        if grace == "grace period":
+            config = "shutdown_grace_period_secs = 1\n" + config
+        gateway = GatewayProcess(config, folder=tmp_path)
+        await asyncio.to_thread(gateway.start)
+        upstream.play(ReadBody(), Send(chunked_head(200) + chunk(b"first")), Until(asyncio.Event()))
+        async with WireClient(gateway.host, gateway.port) as client:
+            await client.send(post(b"/openai/v1/files"))
+            first = await client.receive(5)
+            id_of(first)
+            gateway.process.send_signal(signal.SIGINT)
+            if grace == "second signal":
+                await refused(gateway)
+                assert gateway.process.poll() is None
+                gateway.process.send_signal(signal.SIGINT)
+            received = await client.receive()
+            assert (received.broken, received.complete) == (True, False)
+        await upstream.wait_closed()
+        await asyncio.to_thread(gateway.stop, 5)
+    assert "Traceback" not in gateway.stderr
