@@ -234,7 +234,8 @@ class Connection(asyncio.Protocol):
             return
         keep = exchange.sent and not self._surplus and not self._until_close and self._keep and self.alive
         if keep:
-            self.resume_reading()
+            if self.reading_paused:
+                self.resume_reading()
             self.owner.release(self)
         else:
             self.close()

@@ -99,7 +99,9 @@ class Http1Transport:
         if self.settings.idle_timeout <= 0:
             connection.close()
             return
-        idle = self._idle.setdefault(connection.key, deque())
+        idle = self._idle.get(connection.key)
+        if idle is None:
+            idle = self._idle[connection.key] = deque()
         if len(idle) >= MAX_IDLE:
             idle[0].close()
         idle.append(connection)
