@@ -121,5 +121,11 @@ def test_both_are_offered_and_own_keys_are_asked_last() -> None:
     assert isinstance(scheme, DevAuthScheme)
     assert isinstance(scheme, AuthScheme)
     assert scheme.authenticate(minted(1)) == Identity(1, 1)
-    assert byo.beyond_auth_schemes.beyond_ai_impl["trylast"]
-    assert not bai.beyond_auth_schemes.beyond_ai_impl["trylast"]
+    assert _options(byo.beyond_auth_schemes)["trylast"]
+    assert not _options(bai.beyond_auth_schemes)["trylast"]
+
+
+def _options(hook: object) -> dict[str, object]:
+    """What `hookimpl` was told, as pluggy keeps it on the function."""
+    options: dict[str, object] = getattr(hook, "beyond_ai_impl")  # noqa: B009 - the attribute is not in its type
+    return options

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
 import pytest
@@ -86,8 +86,11 @@ def one_by_one(data: bytes) -> list[bytes]:
     return [data[at : at + 1] for at in range(len(data))]
 
 
+Model = Callable[[bytes], bytes | None]
+
+
 @pytest.fixture(params=[lambda data: [data], one_by_one, in_sevens], ids=["whole", "bytes", "sevens"])
-def model(request: pytest.FixtureRequest) -> object:
+def model(request: pytest.FixtureRequest) -> Model:
     """The scanner's answer for a whole body, cut up in each of three ways."""
     return lambda body: scan(PythonScanner(), request.param(body))
 
@@ -178,21 +181,21 @@ def test_json_gives_the_root_member(body: object, indent: int | None, data: st.D
         (b"", None),
     ],
 )
-def test_rules(model, body: bytes, expected: bytes | None) -> None:
+def test_rules(model: Model, body: bytes, expected: bytes | None) -> None:
     assert model(body) == expected
 
 
 @pytest.mark.parametrize("length", [255, 256, 257, 5000])
-def test_a_value_is_cut_at_256_bytes(model, length: int) -> None:
+def test_a_value_is_cut_at_256_bytes(model: Model, length: int) -> None:
     assert model(b'{"model":"%b"}' % (b"v" * length)) == b"v" * min(length, 256)
 
 
 @pytest.mark.parametrize("length", [250, 251, 252, 5000])
-def test_a_long_key_only_misses(model, length: int) -> None:
+def test_a_long_key_only_misses(model: Model, length: int) -> None:
     assert model(b'{"model%b":"no","model":"yes"}' % (b"x" * length)) == b"yes"
 
 
-def test_escapes_do_not_count_toward_the_256_bytes(model) -> None:
+def test_escapes_do_not_count_toward_the_256_bytes(model: Model) -> None:
     assert model(b'{"model":"%b"}' % (b"\\v" * 300)) == b"v" * 256
 
 

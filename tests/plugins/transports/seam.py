@@ -61,7 +61,7 @@ class Heard:
         self.status = 0
         self.reason = b""
         self.headers: Headers = []
-        self.body = bytearray()
+        self._body = bytearray()
         self.failure: UpstreamFailure | None = None
         self.paused = False
         self.violations: list[str] = []
@@ -71,6 +71,11 @@ class Heard:
         self.on: dict[str, Callable[[], None]] = {}
         """what to do in the middle of an event"""
         self._changed = asyncio.Event()
+
+    @property
+    def body(self) -> bytes:
+        """The body as far as it has come."""
+        return bytes(self._body)
 
     def _note(self, event: str) -> None:
         if not self.opened and event != "pause":
@@ -153,7 +158,7 @@ class Heard:
 
     def upstream_body(self, data: bytes) -> None:
         self._note("body")
-        self.body += data
+        self._body += data
         self._act("body")
 
     def upstream_end(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import socket
 
 import pytest
-from tests.plugins.transports.seam import BOUND, Seam, ask
+from tests.plugins.transports.seam import BOUND, Heard, Seam, ask
 
 from beyond_ai.testing import (
     ReadBody,
@@ -125,8 +125,7 @@ async def test_one_of_many_leaves_the_others(seam: Seam, provider: ScriptedUpstr
     go = asyncio.Event()
     provider.default = (ReadBody(), Send(chunked_head() + chunk(b"one")), Until(go), Send(chunk(b"two") + b"0\r\n\r\n"))
     all_heard = [seam.open(ask(provider)) for _ in range(6)]
-    for heard in all_heard:
-        await heard.until(lambda heard=heard: heard.body == b"one")
+    await asyncio.gather(*(_heard_one(heard) for heard in all_heard))
     for heard in all_heard[::2]:
         heard.abort()
     go.set()
@@ -153,3 +152,7 @@ async def test_closing_the_transport_closes_everything(seam: Seam, provider: Scr
     await asyncio.wait_for(transport.aclose(), BOUND)
     for number in range(len(provider.connections)):
         await provider.wait_closed(number)
+
+
+async def _heard_one(heard: Heard) -> None:
+    await heard.until(lambda: heard.body == b"one")

@@ -22,7 +22,7 @@ from beyond_ai.testing import (
 
 LARGE = 32 << 20
 """Bytes, more than the kernel's buffers on both ends hold."""
-FRAMINGS = [{"length": 6}, {"chunked": True}]
+FRAMINGS: list[tuple[int | None, bool]] = [(6, False), (None, True)]
 
 
 async def test_whole_answer_before_the_request_is_complete(seam: Seam, provider: ScriptedUpstream) -> None:
@@ -37,9 +37,12 @@ async def test_whole_answer_before_the_request_is_complete(seam: Seam, provider:
 
 
 @pytest.mark.parametrize("framing", FRAMINGS, ids=["content-length", "chunked"])
-async def test_answer_runs_beside_the_request(seam: Seam, provider: ScriptedUpstream, framing: dict[str, int]) -> None:
+async def test_answer_runs_beside_the_request(
+    seam: Seam, provider: ScriptedUpstream, framing: tuple[int | None, bool]
+) -> None:
     provider.play(ReadBody(3), Send(chunked_head() + chunk(b"one")), ReadBody(), Send(chunk(b"two") + LAST_CHUNK))
-    heard = seam.open(ask(provider, b"POST", **framing))
+    length, chunked = framing
+    heard = seam.open(ask(provider, b"POST", length=length, chunked=chunked))
     heard.exchange.send(b"abc")
     await heard.until(lambda: heard.body == b"one")
     heard.exchange.send(b"de")
