@@ -21,12 +21,13 @@ from uvicorn.server import ServerState
 
 from beyond_ai.gateway import rejection
 from beyond_ai.gateway.admission import Ticket
+from beyond_ai.gateway.answer import header_lines, whole_refusal
 from beyond_ai.gateway.exchange import Exchange
 from beyond_ai.gateway.fallthrough import AsgiExchange
 from beyond_ai.gateway.gateway import Gateway
 from beyond_ai.gateway.headers import ResponseHead
 from beyond_ai.gateway.rejection import Rejection
-from beyond_ai.gateway.request import Request
+from beyond_ai.gateway.request import Request, origin_form
 from beyond_ai.spec.auth import Identity, InvalidCredential
 from beyond_ai.spec.provider import Dialect
 from beyond_ai.spec.transport import Headers
@@ -315,7 +316,7 @@ class ClientConnection(asyncio.Protocol):
         if last is not None and last.request.headers is request.headers:
             ticket = admission.readmit(request, last)
         else:
-            path, mark, query = _origin_form(request.target).partition(b"?")
+            path, mark, query = origin_form(request.target).partition(b"?")
             route = admission.route(path)
             if route is None:
                 self._fall_through(request, path, query)
@@ -449,7 +450,7 @@ class ClientConnection(asyncio.Protocol):
     def informational(self, status: int, headers: Headers) -> None:
         """Send an interim response; HTTP/1.0 clients know none."""
         if self._request is not None and not self._request.http10:
-            self._write(b"HTTP/1.1 %d \r\n" % status + _header_lines(headers) + b"\r\n")
+            self._write(b"HTTP/1.1 %d \r\n" % status + header_lines(headers) + b"\r\n")
 
     def head(self, status: int, reason: bytes, head: ResponseHead, bodiless: bool) -> None:
         """Send the response head, framed for this client."""
@@ -473,10 +474,12 @@ class ClientConnection(asyncio.Protocol):
             tail += b"connection: close\r\n"
         elif request.http10:
             tail += b"connection: keep-alive\r\n"
-        self._write(b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, _header_lines(head.headers), tail))
+        self._write(b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, header_lines(head.headers), tail))
 
     def body(self, data: bytes) -> None:
         """Send the next bytes of the response body: at once, unless the head is still held back."""
+        if not data:
+            return  # an empty chunk would end the body
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         elif self._bodiless:
@@ -515,26 +518,16 @@ class ClientConnection(asyncio.Protocol):
             return
         self.gateway.count_rejection(rejection, self._request_id)
         request = self._request
-        body = rejection.body(self._dialect)
         expects = request is not None and request.expects_continue and not self._request_complete
         if rejection.close or expects or (request is not None and (request.content_length or 0) > MAX_DISCARD):
             self._keep_alive = False
-        lines = [
-            b"HTTP/1.1 %d %b\r\n" % (rejection.status, _REASONS[rejection.status]),
-            _header_lines(self.server_state.default_headers),
-            b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body),
-            b"x-beyond-request-id: %b\r\nx-beyond-error-source: gateway\r\n" % self._request_id.encode("ascii"),
-        ]
-        if rejection.retry_after is not None:
-            lines.append(b"retry-after: %d\r\n" % rejection.retry_after)
+        headers = list(self.server_state.default_headers)
         if not self._keep_alive:
-            lines.append(b"connection: close\r\n")
+            headers.append((b"connection", b"close"))
         elif request is not None and request.http10:
-            lines.append(b"connection: keep-alive\r\n")
-        lines.append(b"\r\n")
-        if request is None or request.method != b"HEAD":
-            lines.append(body)
-        self._write(b"".join(lines))
+            headers.append((b"connection", b"keep-alive"))
+        head_only = request is not None and request.method == b"HEAD"
+        self._write(whole_refusal(rejection, self._dialect, self._request_id, headers, head_only=head_only))
         self._answered()
 
     def abort(self) -> None:
@@ -614,36 +607,3 @@ class ClientConnection(asyncio.Protocol):
 
 _CONTENT_LENGTH: Final = frozenset({b"content-length", b"Content-Length", b"CONTENT-LENGTH"})
 """The usual spellings; any other is read with the rest of the head."""
-
-_REASONS: Final = {
-    400: b"Bad Request",
-    401: b"Unauthorized",
-    402: b"Payment Required",
-    403: b"Forbidden",
-    404: b"Not Found",
-    405: b"Method Not Allowed",
-    408: b"Request Timeout",
-    413: b"Content Too Large",
-    429: b"Too Many Requests",
-    431: b"Request Header Fields Too Large",
-    500: b"Internal Server Error",
-    501: b"Not Implemented",
-    502: b"Bad Gateway",
-    503: b"Service Unavailable",
-    504: b"Gateway Timeout",
-}
-
-
-def _header_lines(headers: Headers) -> bytes:
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
-
-
-def _origin_form(target: bytes) -> bytes:
-    """TARGET as path and query; an absolute URI (RFC 9112, section 3.2.2) loses its scheme and authority."""
-    if target.startswith(b"/"):
-        return target
-    scheme, separator, rest = target.partition(b"://")
-    if separator and scheme.lower() in (b"http", b"https"):
-        slash = rest.find(b"/")
-        return rest[slash:] if slash >= 0 else b"/"
-    return target

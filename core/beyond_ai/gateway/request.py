@@ -162,3 +162,14 @@ class Request:
         again.keep_alive = self.keep_alive
         again.upgrade = self.upgrade
         return again
+
+
+def origin_form(target: bytes) -> bytes:
+    """TARGET as path and query; an absolute URI (RFC 9112, section 3.2.2) loses its scheme and authority."""
+    if target.startswith(b"/"):
+        return target
+    scheme, separator, rest = target.partition(b"://")
+    if separator and scheme.lower() in (b"http", b"https"):
+        slash = rest.find(b"/")
+        return rest[slash:] if slash >= 0 else b"/"
+    return target
