@@ -42,7 +42,7 @@ def test_a_port_in_use(tmp_path: Path, listener: str) -> None:
         done = start(tmp_path, config)
     assert errors(done) == [
         f"error: cannot listen on {address}: Address already in use",
-        "hint: is another gateway running? choose another address",
+        "hint: is another gateway running? choose another address, --listen HOST:PORT or --metrics-listen HOST:PORT",
     ]
     assert done.returncode == 1
 

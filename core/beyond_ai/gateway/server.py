@@ -48,7 +48,8 @@ def bind(address: Address) -> socket.socket:
     except OSError as error:
         sock.close()
         raise BeyondError(
-            f"cannot listen on {address}: {error.strerror}", "is another gateway running? choose another address"
+            f"cannot listen on {address}: {error.strerror}",
+            "is another gateway running? choose another address, --listen HOST:PORT or --metrics-listen HOST:PORT",
         ) from None
     sock.setblocking(False)
     return sock
