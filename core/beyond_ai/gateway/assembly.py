@@ -13,7 +13,7 @@ from beyond_ai.gateway.metering import Ledger
 from beyond_ai.gateway.metrics import Metrics
 from beyond_ai.gateway.request_id import RequestIds
 from beyond_ai.gateway.route import Router, Upstream, configured_providers
-from beyond_ai.registry import Registry, load
+from beyond_ai.registry import Registry, State, load
 from beyond_ai.spec.auth import AuthScheme, DevAuthScheme, DevCredential
 from beyond_ai.spec.component import Context
 from beyond_ai.spec.provider import Provider, split_authority
@@ -49,6 +49,7 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
     With DEV, providers without a pool key are answered by the embedded upstream, and a credential is made.
     """
     registry = load(KINDS, settings.plugin_policy())
+    _require_auth(registry)
     problems = unresolved(settings, registry)
     if problems:
         raise ConfigError("\n".join(problems), "`beyond-ai plugins list` shows what is installed, and in which state")
@@ -197,6 +198,19 @@ class _Builder:
     def _set_aside(self, kind: str, name: str, error: PluginError) -> None:
         _log.error("%s", error.message)
         self._registry.fail(kind, name, error.message)
+
+
+def _require_auth(registry: Registry) -> None:
+    """Refuse to start without an auth plugin that should be there: its credentials would pass for clients' own keys."""
+    for plugin in registry.plugins:
+        if plugin.kind.name != "auth":
+            continue
+        if plugin.state is State.FAILED:
+            raise plugin.error(plugin.reason)
+        if plugin.state is State.DISABLED:
+            _log.warning(
+                "auth plugin %s is disabled: its credentials go to providers as clients' own keys", plugin.name
+            )
 
 
 def _dev_credential(schemes: list[AuthScheme]) -> DevCredential:

@@ -88,6 +88,7 @@ class ClientConnection(asyncio.Protocol):
         self._content_length: int | None = None
         self._in_head = False
         self._head_bytes = 0
+        self._head_span = 0
         self._segment_bytes = 0
         self._queue: deque[Pipelined] = deque()
         self._last_request: Request | None = None
@@ -143,6 +144,8 @@ class ClientConnection(asyncio.Protocol):
         self._stamp = self.gateway.clock.now
         self._segment_bytes = len(data)
         was_in_head = self._in_head
+        if was_in_head:
+            self._head_span += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -218,6 +221,7 @@ class ClientConnection(asyncio.Protocol):
         self._content_length = None
         self._in_head = True
         self._head_bytes = 0
+        self._head_span = self._segment_bytes
 
     def on_url(self, url: bytes) -> None:
         """Take the next bytes of the request target."""
@@ -235,7 +239,7 @@ class ClientConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The head is complete: the request is served now, or when its turn comes."""
         self._in_head = False
-        if self._head_bytes + self._segment_bytes > MAX_HEAD and self._head_size() > MAX_HEAD:
+        if self._head_span > MAX_HEAD and self._head_size() > MAX_HEAD:
             raise _HeadTooLarge
         request = self._parsed()
         if self._request is None:

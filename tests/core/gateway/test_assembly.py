@@ -1,11 +1,12 @@
 """Assembly: what settings and plugins come to, and what stops a start."""
 
+import sys
 from collections.abc import Mapping
 
 import pytest
 from tests.core.gateway.parts import asked
 
-from beyond_ai import BeyondError, ConfigError
+from beyond_ai import BeyondError, ConfigError, PluginError
 from beyond_ai.config import Settings
 from beyond_ai.gateway import rejection
 from beyond_ai.gateway.admission import Ticket
@@ -94,6 +95,18 @@ async def test_devs_credential_is_accepted_by_that_gateway_alone() -> None:
 
 async def test_without_dev_the_embedded_provider_is_not_there() -> None:
     assert "echo" not in (await assembled()).upstreams
+
+
+async def test_a_broken_auth_plugin_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its credentials would otherwise pass for clients' own keys and go to a provider."""
+    monkeypatch.setitem(sys.modules, "beyond_ai_plugins.auth.bai", None)  # what an import of it then raises
+    with pytest.raises(PluginError, match="plugin auth:bai of beyond-ai"):
+        await assembled()
+
+
+async def test_a_disabled_auth_plugin_is_said_aloud(caplog: pytest.LogCaptureFixture) -> None:
+    await assembled(plugins={"disabled": ["auth:bai"]})
+    assert "auth plugin bai is disabled" in caplog.text
 
 
 async def test_without_signing_keys_it_starts_and_says_what_that_means(caplog: pytest.LogCaptureFixture) -> None:
