@@ -1,31 +1,69 @@
-"""Scanners: read the model's name out of a request body as it streams by, in constant memory.
+"""Scanners: read what the gateway must know out of a request body as it streams by, in constant memory.
 
 Which scanner serves is `scanner` in the configuration; `auto` takes the one with the highest `preference`, so a
 native scanner replaces the Python one by being installed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from beyond_ai.spec.component import Component
 from beyond_ai.spec.markers import hookspec
 
+OPTIONS_KEPT: Final = 16
+"""How many values of `stream_options` a scanner tells of, so that no body makes it grow."""
+
 
 @runtime_checkable
 class Scanner(Protocol):
-    """Looks for the string member `model` at the root of one JSON object.
+    """Reads the root members `model`, `stream` and `stream_options` of one JSON object, and counts its words.
 
-    State survives any chunk border. Only keys at depth 1 of a root object count; a root array never matches. A
-    value that is not a string is passed over and the search goes on; the first string wins and ends it. Escapes
-    are not decoded: the backslash is dropped and the next byte kept. At most 256 bytes of a key or value are held.
+    State survives any chunk border, and what the attributes say never depends on where the borders were. Only keys at
+    depth 1 of a root object count; a root array never matches. Offsets are bytes from the body's first. A body that is
+    not JSON is no error: the attributes then mean little, and the provider will refuse it. Of several roots, one after
+    the other, `model` is looked for in each; the rest is about the first.
+
+    A value of `stream` or `stream_options` is what stands between its key with the colon and the comma or bracket that
+    ends the member, surrounding white space excluded; until then it is not complete.
     """
 
-    model: bytes | None
-    """The value found, at most 256 bytes, not yet checked to be UTF-8; None until then."""
+    @property
+    def model(self) -> bytes | None:
+        """The first `model` that is a string, cut at 256 bytes, not yet checked to be UTF-8; None until it is complete.
+
+        Escapes are not decoded, in the value and in this key: the backslash is dropped and the next byte kept.
+        """
+
+    @property
+    def stream(self) -> bool | None:
+        r"""The last complete `stream`: True and False for these literals, None for any other value and while none is.
+
+        This key, and `stream_options`, are recognised in every spelling that JSON allows, `\u0073tream` too.
+        """
+
+    @property
+    def options(self) -> Sequence[tuple[int, int]]:
+        """Start and end of each complete value of `stream_options`; only of the first `OPTIONS_KEPT` of them."""
+
+    @property
+    def open_option(self) -> int:
+        """Where a value of `stream_options` starts that is not complete yet; -1 when none is open."""
+
+    @property
+    def root_end(self) -> int:
+        """Where the closing bracket of the root is; -1 until it was seen, and when the root is no object."""
+
+    @property
+    def root_empty(self) -> bool:
+        """Whether no key of the root object has begun so far."""
+
+    @property
+    def words(self) -> int:
+        """How often an ASCII letter is followed by a space: no more than the tokens of any text, in any tokenizer."""
 
     def feed(self, data: bytes) -> None:
-        """Look at the next DATA of the body; a no-op once `model` is set."""
+        """Look at the next DATA of the body, of any length."""
         ...
 
 
