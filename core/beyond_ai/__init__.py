@@ -9,7 +9,7 @@ from beyond_ai.spec.auth import AuthScheme, DevAuthScheme, DevCredential, Identi
 from beyond_ai.spec.command import Command
 from beyond_ai.spec.component import Component, Context, UpstreamSettings
 from beyond_ai.spec.markers import API_VERSION, hookimpl
-from beyond_ai.spec.provider import Dialect, KeyScheme, Provider
+from beyond_ai.spec.provider import Dialect, KeyScheme, Provider, StreamUsage
 from beyond_ai.spec.scanner import Scanner, ScannerFactory
 from beyond_ai.spec.sink import Outcome, UsageEvent, UsageSink
 from beyond_ai.spec.tool import Tool, ToolContext, ToolResult
@@ -22,6 +22,7 @@ from beyond_ai.spec.transport import (
     UpstreamFailure,
     UpstreamRequest,
 )
+from beyond_ai.spec.usage import UsageCounts, UsageQuirk, token_count
 
 __all__ = [
     "API_VERSION",
@@ -44,6 +45,7 @@ __all__ = [
     "Provider",
     "Scanner",
     "ScannerFactory",
+    "StreamUsage",
     "Tool",
     "ToolContext",
     "ToolResult",
@@ -53,7 +55,10 @@ __all__ = [
     "UpstreamFailure",
     "UpstreamRequest",
     "UpstreamSettings",
+    "UsageCounts",
     "UsageEvent",
+    "UsageQuirk",
     "UsageSink",
     "hookimpl",
+    "token_count",
 ]

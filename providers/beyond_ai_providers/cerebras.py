@@ -3,6 +3,10 @@
 Authentication and endpoints: https://inference-docs.cerebras.ai/resources/openai
 
 Answers come so fast that a whole stream may arrive in a few packets. Usage objects travel with a `time_info` object.
+
+The last chunk of a stream has the usage, asked for or not: all recorded streams do, those of clients that never set
+`stream_options` among them. Streaming: https://inference-docs.cerebras.ai/capabilities/streaming. Whether a stream
+goes on without its client is not documented, so it is not assumed.
 """
 
 from collections.abc import Iterator

@@ -2,13 +2,16 @@
 
 Authentication and endpoints: https://console.groq.com/docs/openai
 
-Its mount is `/openai/v1`, which makes `/groq/openai/v1` the path through the gateway. Groq repeats the usage of a
-stream in an object of its own, `x_groq`.
+Its mount is `/openai/v1`, which makes `/groq/openai/v1` the path through the gateway.
+
+The final chunk of a stream has the usage in `x_groq.usage`, unasked; a chunk in OpenAI's form comes in addition where
+`include_usage` is set: https://console.groq.com/docs/api-reference#chat-create. Groq finishes, and bills, a stream that
+its client has left: https://openrouter.ai/docs/api-reference/streaming#stream-cancellation.
 """
 
 from collections.abc import Iterator
 
-from beyond_ai import Provider, hookimpl
+from beyond_ai import Provider, UsageQuirk, hookimpl
 
 
 @hookimpl
@@ -21,4 +24,6 @@ def beyond_providers() -> Iterator[Provider]:
         summary="Groq: open models, fast; Chat Completions, Responses",
         documentation="https://console.groq.com/docs/openai",
         key_env="GROQ_API_KEY",
+        usage=UsageQuirk(paths=(("x_groq", "usage"),)),
+        keeps_generating=True,
     )

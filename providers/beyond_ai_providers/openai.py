@@ -4,11 +4,15 @@ Authentication and endpoints: https://platform.openai.com/docs/api-reference/aut
 
 Owns bare `/v1`, so that the stock `openai` SDK needs nothing but another host. A user's key begins with `sk-`
 (`sk-proj-` and `sk-svcacct-` included). `OpenAI-Organization` and `OpenAI-Project` choose who is billed.
+
+A Chat stream reports usage only where `stream_options.include_usage` is set, on a chunk of its own:
+https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options. A stream that its client leaves
+stops, by the list at https://openrouter.ai/docs/api-reference/streaming#stream-cancellation.
 """
 
 from collections.abc import Iterator
 
-from beyond_ai import Provider, hookimpl
+from beyond_ai import Provider, StreamUsage, hookimpl
 
 
 @hookimpl
@@ -23,4 +27,5 @@ def beyond_providers() -> Iterator[Provider]:
         key_env="OPENAI_API_KEY",
         bare_paths=("/v1",),
         key_prefixes=("sk-",),
+        stream_usage=StreamUsage.OPTION,
     )

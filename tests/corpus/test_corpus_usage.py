@@ -1,8 +1,17 @@
-"""Every recorded answer of the ten providers is metered as its index says, however it arrives."""
+"""Every recorded answer of the ten providers is metered as its index says, however it arrives.
+
+What a provider does in its own way comes from its record, as the gateway takes it. One body decides what a wire has:
+`openrouter/responses-pydantic-ai-enai-prompt-cache-test-openrouter-responses-prompt-cache-e2e-2.json` reports 4012
+cache writes in `input_tokens_details`, where 0 is expected, while OpenAI's and OpenRouter's Chat answers report theirs
+in `prompt_tokens_details` and are expected to count: Chat has cache writes, Responses has none.
+"""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +20,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beyond_ai.gateway.tap import Tap
-from beyond_ai.gateway.usage import Quirk, Usage, Wire, parse_usage, wire_of
+from beyond_ai.gateway.usage import Usage, Wire, parse_usage, wire_of
+from beyond_ai.registry import PluginPolicy, load
+from beyond_ai.spec.provider import Provider
+from beyond_ai.spec.usage import UsageQuirk
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="the recorded answers are not here")
 
 
-def _reasoning_outside_completion(report: Mapping[str, object], usage: Usage) -> None:
-    reasoning = usage.reasoning_tokens or 0
-    if reasoning and report.get("total_tokens") == usage.input_tokens + usage.output_tokens + reasoning:
-        usage.output_tokens += reasoning
-
-
-QUIRKS = {"groq": Quirk(paths=(("x_groq", "usage"),)), "xai": Quirk(adjust=_reasoning_outside_completion)}
-"""What the providers' wires do not explain. xAI bills Chat's reasoning beside completion; Groq reports in a place of
-its own unless usage is asked for."""
+@cache
+def _providers() -> Mapping[str, Provider]:
+    return load(("provider",), PluginPolicy(third_party=False)).providers()
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,8 @@ class Recording:
         return wire
 
     @property
-    def quirk(self) -> Quirk | None:
-        return QUIRKS.get(self.row["provider"])
+    def quirk(self) -> UsageQuirk | None:
+        return _providers()[self.row["provider"]].usage
 
     def parse(self, tap: Tap) -> Usage:
         return parse_usage(self.wire, self.row["streaming"], tap, quirk=self.quirk)
@@ -107,6 +113,66 @@ def test_recorded_answer_is_metered_as_expected(recording: Recording) -> None:
         assert _counts(usage) == recording.row["expected"]
         if recording.wire.metered:
             assert usage.model == recording.row["response_model"]
+
+
+def _grown(recording: Recording) -> bytes:
+    """The answer with 100 KB more before its usage: its beginning is out of the tap's sight, or its last event is."""
+    body, pad = recording.body, b'"pad":"%b",' % (b'usage\\":{' * 10_000)
+    if not recording.row["streaming"]:
+        return body.replace(b"{", b"{" + pad, 1)
+    if recording.wire is Wire.RESPONSES:
+        start = body.rfind(b'"response":')
+        return body[:start] + body[start:].replace(b"{", b"{" + pad, 1)
+    first = re.search(rb"\r?\n\r?\n", body)
+    assert first is not None
+    return body[: first.end()] + b': wait\n\ndata: {%b"choices":[]}\n\n' % pad + body[first.end() :]
+
+
+@pytest.mark.parametrize(
+    "recording", [r for r in RECORDINGS if r.row["expected"]], ids=lambda recording: recording.row["file"]
+)
+def test_a_recorded_answer_that_is_longer_than_what_is_kept(recording: Recording) -> None:
+    plain = recording.parse(_tapped(iter([recording.body])))
+    grown = recording.parse(_tapped(_split(_grown(recording), 5_000)))
+    assert _counts(grown) == recording.row["expected"]
+    assert (grown.service_tier, grown.upstream_cost_usd) == (plain.service_tier, plain.upstream_cost_usd)
+
+
+@pytest.mark.parametrize(
+    "recording",
+    [r for r in RECORDINGS if r.row["expected"] and r.row["streaming"]],
+    ids=lambda recording: recording.row["file"],
+)
+def test_a_recorded_stream_in_other_framing(recording: Recording) -> None:
+    lines = recording.body.replace(b"\r\n", b"\n")
+    for body in (lines.replace(b"\n", b"\r\n"), lines.replace(b"\n", b"\r"), lines.rstrip(b"\n")):
+        assert _counts(recording.parse(_tapped(iter([body])))) == recording.row["expected"]
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda recording: recording.row["file"])
+def test_what_a_recorded_answer_says_beside_tokens(recording: Recording) -> None:
+    body, report = recording.body, recording.row["usage"]
+    usage = recording.parse(_tapped(_split(body, 7)))
+    if recording.row["expected"] is None:
+        assert usage.server_tool_calls is usage.cache_write_1h_tokens is usage.upstream_cost_usd is None
+        return
+    assert usage.cache_write_1h_tokens == (report.get("cache_creation") or {}).get("ephemeral_1h_input_tokens")
+    tools = report.get("server_tool_use") or report.get("server_tool_use_details")
+    expected_calls = sum(tools.values()) if tools else report.get("num_server_side_tools_used")
+    assert usage.server_tool_calls == expected_calls
+    if "cost_in_usd_ticks" in report:
+        assert usage.upstream_cost_usd is not None
+        assert Decimal(usage.upstream_cost_usd) == Decimal(report["cost_in_usd_ticks"]).scaleb(-10)
+    elif "cost" in report:
+        assert usage.upstream_cost_usd is not None
+        assert re.search(rb'"cost"\s*:\s*%b[,}\s]' % re.escape(usage.upstream_cost_usd.encode()), body)
+        assert float(usage.upstream_cost_usd) == report["cost"]
+    else:
+        assert usage.upstream_cost_usd is None
+    if usage.service_tier is None:
+        assert not re.search(rb'"service_tier"\s*:\s*"[a-z_]+"', body) or recording.row["streaming"]
+    else:
+        assert re.search(rb'"service_tier"\s*:\s*"%b"' % usage.service_tier.encode(), body)
 
 
 @pytest.mark.parametrize(

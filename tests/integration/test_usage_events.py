@@ -55,6 +55,20 @@ async def test_what_a_whole_answer_used(managed: Lab, wire: str) -> None:
     assert event.get("reasoning_tokens") == reasoning
     assert (event["outcome"], event["upstream_status"]) == ("ok", 200)
     assert isinstance(event["latency_ms"], int)
+    assert isinstance(event["ttft_ms"], int)
+    assert 0 <= event["ttft_ms"] <= event["latency_ms"]
+    assert event["usage_estimated"] is False
+
+
+async def test_what_a_provider_reports_in_its_own_way(managed: Lab) -> None:
+    """The wire is the path's, the quirk the provider's: here OpenRouter's cost on Anthropic's wire."""
+    report = b'{"input_tokens":3,"output_tokens":4,"cost":0.00010130,"server_tool_use":{"web_search_requests":2}}'
+    body = b'{"type":"message","model":"anthropic/claude-test","usage":%b}' % report
+    event = await event_after(managed, b"/openrouter/api/v1/messages", response(200, [JSON], body))
+    assert (event["usage_wire"], event["input_tokens"], event["upstream_cost_usd"]) == ("anthropic", 3, "0.00010130")
+    assert event["server_tool_calls"] == 2
+    plain = await event_after(managed, MESSAGES, response(200, [JSON], body))
+    assert (plain["input_tokens"], plain.get("upstream_cost_usd")) == (3, None)
 
 
 @pytest.mark.parametrize("wire", ["chat stream", "messages"])
@@ -85,6 +99,7 @@ async def test_a_provider_that_could_not_be_reached(managed: Lab) -> None:
     event = await managed.gateway.usage_event(id_of(received))
     assert (event["outcome"], event["provider"]) == ("upstream_error", "mistral")
     assert "upstream_status" not in event
+    assert "ttft_ms" not in event
 
 
 async def test_a_client_that_left_and_a_provider_that_died(managed: Lab) -> None:

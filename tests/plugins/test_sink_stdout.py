@@ -136,8 +136,9 @@ def test_a_line_has_the_reference_shape() -> None:
             "output_tokens": 34,
             "cache_read_tokens": 0,
             "cache_write_tokens": 0,
-            "latency_ms": 56,
+            "usage_estimated": False,
             "outcome": "ok",
+            "latency_ms": 56,
         },
         "target": "ai.usage",
     }
@@ -147,14 +148,39 @@ def test_optional_fields_appear_when_they_are_known_zero_included() -> None:
     event = replace(
         EVENT,
         key_id=0,
+        cache_write_1h_tokens=0,
         reasoning_tokens=0,
-        upstream_status=502,
+        service_tier="priority",
+        server_tool_calls=0,
         usage_wire=Dialect.ANTHROPIC,
-        outcome=Outcome.CUT_SHORT,
+        upstream_status=502,
+        ttft_ms=0,
+        upstream_cost_usd="0",
     )
-    fields = json.loads(usage_line(event))["fields"]
-    known = {"key_id": 0, "reasoning_tokens": 0, "upstream_status": 502, "usage_wire": "anthropic"}
-    assert fields == json.loads(usage_line(EVENT))["fields"] | known | {"outcome": "cut_short"}
+    known = {
+        "key_id": 0,
+        "cache_write_1h_tokens": 0,
+        "reasoning_tokens": 0,
+        "service_tier": "priority",
+        "server_tool_calls": 0,
+        "usage_wire": "anthropic",
+        "upstream_status": 502,
+        "ttft_ms": 0,
+        "upstream_cost_usd": "0",
+    }
+    plain = json.loads(usage_line(EVENT))["fields"]
+    assert not known.keys() & plain.keys()
+    assert json.loads(usage_line(event))["fields"] == plain | known
+
+
+def test_estimates_and_outcomes_are_said() -> None:
+    fields = json.loads(usage_line(replace(EVENT, usage_estimated=True, outcome=Outcome.CUT_SHORT)))["fields"]
+    assert (fields["usage_estimated"], fields["outcome"]) == (True, "cut_short")
+
+
+def test_a_cost_keeps_its_digits() -> None:
+    for cost in ("0.00010130", "1.4e-07", "12345678901234567890.123456789"):
+        assert json.loads(usage_line(replace(EVENT, upstream_cost_usd=cost)))["fields"]["upstream_cost_usd"] == cost
 
 
 @pytest.mark.parametrize(

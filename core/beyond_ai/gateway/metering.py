@@ -103,6 +103,7 @@ class Meter:
         "_status",
         "_streaming",
         "_time",
+        "_ttft",
         "tap",
     )
 
@@ -124,6 +125,7 @@ class Meter:
         self._scanner = scanner
         self._provider = ledger.metrics.providers[route.upstream.name]
         self._status: int | None = None
+        self._ttft = 0.0
         self._streaming = False
         ledger.metrics.in_flight += 1
 
@@ -141,7 +143,8 @@ class Meter:
         self._status = status
         self._streaming = streaming
         self._provider.responses[status // 100 if status < 600 else 5] += 1
-        self._provider.ttft.observe(time.perf_counter() - self._started)
+        self._ttft = time.perf_counter() - self._started
+        self._provider.ttft.observe(self._ttft)
         if streaming:
             self._ledger.metrics.active_streams += 1
 
@@ -173,7 +176,8 @@ class Meter:
         wire = self._route.wire
         assert wire is not None
         metrics = self._ledger.metrics
-        usage = parse_usage(wire, self._streaming, self.tap, complete=self._outcome in _WHOLE)
+        quirk = self._route.upstream.provider.usage
+        usage = parse_usage(wire, self._streaming, self.tap, complete=self._outcome in _WHOLE, quirk=quirk)
         if usage.found:
             tokens = metrics.tokens
             tokens["input"] += usage.input_tokens
@@ -206,9 +210,14 @@ class Meter:
             output_tokens=usage.output_tokens,
             cache_read_tokens=usage.cache_read_tokens,
             cache_write_tokens=usage.cache_write_tokens,
+            cache_write_1h_tokens=usage.cache_write_1h_tokens,
             reasoning_tokens=usage.reasoning_tokens,
-            latency_ms=round(self._elapsed * 1000),
+            service_tier=usage.service_tier,
+            server_tool_calls=usage.server_tool_calls,
+            usage_wire=wire.dialect if usage.found and wire is not None else None,
             outcome=self._outcome,
             upstream_status=self._status,
-            usage_wire=wire.dialect if usage.found and wire is not None else None,
+            latency_ms=round(self._elapsed * 1000),
+            ttft_ms=None if self._status is None else round(self._ttft * 1000),
+            upstream_cost_usd=usage.upstream_cost_usd,
         )

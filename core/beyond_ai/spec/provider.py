@@ -18,6 +18,7 @@ from enum import Enum
 from typing import Final
 
 from beyond_ai.spec.markers import hookspec
+from beyond_ai.spec.usage import UsageQuirk
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _RESERVED: Final = ("auto", "v1")
@@ -53,6 +54,15 @@ class KeyScheme(Enum):
         return self.value.encode("ascii"), value
 
 
+class StreamUsage(Enum):
+    """When a Chat Completions stream of a provider reports usage. Responses and Messages streams always do."""
+
+    ALWAYS = "always"
+    """unasked. Also where it is not known: a request is then forwarded as the client wrote it"""
+    OPTION = "option"
+    """only when the request has `"stream_options": {"include_usage": true}`, which the provider documents"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """One upstream that speaks HTTP.
@@ -73,6 +83,10 @@ class Provider:
             longest of all providers' prefixes to choose between the owners of bare paths.
         key_headers: lower-case names of headers that only this provider's clients use for their key.
         pool_headers: headers added to a request that carries a pool key (attribution).
+        usage: how its usage reports differ from the wire's; None where they do not.
+        stream_usage: when its Chat streams report usage; with `OPTION` the gateway asks for it on managed requests.
+        keeps_generating: whether it is known to finish, and bill, a stream that its client has left; the gateway then
+            reads such a stream on, within bounds, for the exact usage.
         transport: the transport to use instead of the configured one, by name; None for the configured one.
         needs_key: False where managed requests are served without a pool key.
         embedded: True for a provider that answers from within the process; `gateway --dev` falls back on it.
@@ -90,6 +104,9 @@ class Provider:
     key_prefixes: tuple[str, ...] = ()
     key_headers: tuple[str, ...] = ()
     pool_headers: tuple[tuple[str, str], ...] = ()
+    usage: UsageQuirk | None = None
+    stream_usage: StreamUsage = StreamUsage.ALWAYS
+    keeps_generating: bool = False
     transport: str | None = None
     needs_key: bool = True
     embedded: bool = False
@@ -119,9 +136,15 @@ class Provider:
             value = getattr(self, attribute)
             if not isinstance(value, tuple) or not all(isinstance(item, str) for item in value):
                 raise TypeError(f"{attribute} must be a tuple of strings")
-        for attribute, enum in (("dialect", Dialect), ("key_scheme", KeyScheme)):
+        for attribute, enum in (("dialect", Dialect), ("key_scheme", KeyScheme), ("stream_usage", StreamUsage)):
             if not isinstance(getattr(self, attribute), enum):
                 raise TypeError(f"{attribute} must be one of {', '.join(str(member) for member in enum)}")
+        if not isinstance(self.keeps_generating, bool):
+            raise TypeError("keeps_generating must be True or False")
+        if self.usage is not None:
+            if not isinstance(self.usage, UsageQuirk):
+                raise TypeError("usage must be a UsageQuirk")
+            self.usage.check()
 
 
 def check_provider_name(name: str) -> None:

@@ -61,14 +61,25 @@ def usage_line(event: UsageEvent) -> bytes:
     fields["output_tokens"] = event.output_tokens
     fields["cache_read_tokens"] = event.cache_read_tokens
     fields["cache_write_tokens"] = event.cache_write_tokens
+    if event.cache_write_1h_tokens is not None:
+        fields["cache_write_1h_tokens"] = event.cache_write_1h_tokens
     if event.reasoning_tokens is not None:
         fields["reasoning_tokens"] = event.reasoning_tokens
-    fields["latency_ms"] = event.latency_ms
+    if event.service_tier is not None:
+        fields["service_tier"] = event.service_tier
+    if event.server_tool_calls is not None:
+        fields["server_tool_calls"] = event.server_tool_calls
+    if event.usage_wire is not None:
+        fields["usage_wire"] = event.usage_wire
+    fields["usage_estimated"] = event.usage_estimated
     fields["outcome"] = event.outcome
     if event.upstream_status is not None:
         fields["upstream_status"] = event.upstream_status
-    if event.usage_wire is not None:
-        fields["usage_wire"] = event.usage_wire
+    fields["latency_ms"] = event.latency_ms
+    if event.ttft_ms is not None:
+        fields["ttft_ms"] = event.ttft_ms
+    if event.upstream_cost_usd is not None:
+        fields["upstream_cost_usd"] = event.upstream_cost_usd
     # orjson writes a time four times faster than isoformat does, but leaves out a fraction of zero
     timestamp = time if time.microsecond else time.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
     line = {"timestamp": timestamp, "level": "INFO", "fields": fields, "target": "ai.usage"}

@@ -5,12 +5,13 @@ tried, shown and tested end to end. Its rooms: `transport` carries an exchange, 
 wire (`chat`, `completions`, `responses`, `messages`, `embeddings`, `models`), and under them what all wires share:
 `conversation` and `answer` (what is said), `arguments` (of a tool call), `tokens` (how usage is counted), `reply`.
 
-The wires are documented at https://platform.openai.com/docs/api-reference and https://docs.claude.com/en/api/messages.
+The wires are documented at https://platform.openai.com/docs/api-reference and https://docs.claude.com/en/api/messages;
+a Chat stream reports usage only where `stream_options.include_usage` is set, as OpenAI's does.
 """
 
 from collections.abc import Iterator
 
-from beyond_ai import Provider, hookimpl
+from beyond_ai import Provider, StreamUsage, hookimpl
 
 
 @hookimpl
@@ -22,6 +23,7 @@ def beyond_providers() -> Iterator[Provider]:
         base_path="/v1",
         summary="Echo: answers from this process, for trying and testing; all three wires",
         documentation="https://platform.openai.com/docs/api-reference",
+        stream_usage=StreamUsage.OPTION,
         transport="echo",
         needs_key=False,
         embedded=True,

@@ -1,8 +1,6 @@
 """Usage out of JSON bodies."""
 
 import json
-import logging
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beyond_ai.gateway.tap import Tap
-from beyond_ai.gateway.usage import Quirk, Usage, Wire, parse_usage
+from beyond_ai.gateway.usage import Usage, Wire, parse_usage
+from beyond_ai.spec.usage import UsageQuirk
 
 U64_MAX = 2**64 - 1
 
 
-def parse(wire: Wire, body: object, *, complete: bool = True, quirk: Quirk | None = None) -> Usage:
+def parse(wire: Wire, body: object, *, complete: bool = True, quirk: UsageQuirk | None = None) -> Usage:
     tap = Tap()
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     for start in range(0, len(data), 5000):
@@ -48,13 +47,6 @@ def test_embeddings_have_no_output() -> None:
     assert (usage.found, usage.input_tokens, usage.output_tokens) == (True, 8, 0)
 
 
-def test_deepseek_hits_count_where_openai_s_field_is_missing() -> None:
-    report: dict[str, Any] = {"prompt_tokens": 9, "completion_tokens": 1, "prompt_cache_hit_tokens": 5}
-    assert parse(Wire.CHAT, {"usage": report}).cache_read_tokens == 5
-    report["prompt_tokens_details"] = {"cached_tokens": 0}
-    assert parse(Wire.CHAT, {"usage": report}).cache_read_tokens == 0
-
-
 def test_responses() -> None:
     report = {
         "input_tokens": 30,
@@ -79,6 +71,49 @@ def test_messages() -> None:
     usage = parse(Wire.MESSAGES, {"type": "message", "model": "claude-test", "usage": report})
     assert (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens) == (3, 4, 5, 6)
     assert usage.reasoning_tokens == 2
+
+
+def test_messages_facts_beside_tokens() -> None:
+    report: dict[str, Any] = {
+        "input_tokens": 3,
+        "output_tokens": 4,
+        "cache_creation": {"ephemeral_5m_input_tokens": 6, "ephemeral_1h_input_tokens": 40},
+        "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 1, "note": "text"},
+        "service_tier": "priority",
+    }
+    usage = parse(Wire.MESSAGES, {"type": "message", "model": "claude-test", "usage": report})
+    assert (usage.cache_write_1h_tokens, usage.server_tool_calls, usage.service_tier) == (40, 3, "priority")
+    for absent in ({}, {"cache_creation": None, "server_tool_use": None, "service_tier": None}):
+        usage = parse(Wire.MESSAGES, {"usage": {"input_tokens": 3, "output_tokens": 4, **absent}})
+        assert (usage.cache_write_1h_tokens, usage.server_tool_calls, usage.service_tier) == (None, None, None)
+    zeros = {"cache_creation": {"ephemeral_1h_input_tokens": 0}, "server_tool_use": {"web_search_requests": 0}}
+    usage = parse(Wire.MESSAGES, {"usage": {"input_tokens": 3, "output_tokens": 4, **zeros}})
+    assert (usage.cache_write_1h_tokens, usage.server_tool_calls) == (0, 0)
+    report["server_tool_use"] = {"web_search_requests": U64_MAX, "web_fetch_requests": 1}
+    assert parse(Wire.MESSAGES, {"usage": report}).server_tool_calls == U64_MAX
+
+
+@pytest.mark.parametrize("padding", [0, 100_000])
+@pytest.mark.parametrize("wire", [Wire.CHAT, Wire.RESPONSES])
+def test_the_service_tier_beside_the_report(wire: Wire, padding: int) -> None:
+    report = {"prompt_tokens": 1, "completion_tokens": 1, "input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+    forged = {"service_tier": "forged", "usage": {"service_tier": "forged"}}
+    body = {"pad": "x" * padding, "tools": [forged], "metadata": forged, "usage": report, "service_tier": "flex"}
+    assert parse(wire, body).service_tier == "flex"
+
+
+@pytest.mark.parametrize("tier", [None, 7, "", "Default", "a b", "x" * 17, 'x"', "tier\n", ["flex"]])
+def test_what_is_no_name_of_a_tier_is_absent(tier: object) -> None:
+    report = {"prompt_tokens": 1, "completion_tokens": 1}
+    assert parse(Wire.CHAT, {"usage": report, "service_tier": tier}).service_tier is None
+    report = {"input_tokens": 1, "output_tokens": 1}
+    assert parse(Wire.MESSAGES, {"usage": {**report, "service_tier": tier}}).service_tier is None
+
+
+def test_responses_has_no_cache_writes() -> None:
+    details = {"cached_tokens": 0, "cache_write_tokens": 4012}
+    report = {"input_tokens": 4020, "input_tokens_details": details, "output_tokens": 5, "total_tokens": 4025}
+    assert parse(Wire.RESPONSES, {"usage": report}).cache_write_tokens == 0
 
 
 def test_absent_is_not_zero() -> None:
@@ -247,39 +282,6 @@ def test_text_never_forges_a_count_in_a_cut_body(text: str, padding: int, data: 
     kept = data.draw(st.integers(0, 400) | st.integers(0, len(body) - 1))
     usage = parse(Wire.CHAT, body[: len(body) - kept], complete=False)
     assert (usage.found, usage.input_tokens) in ((False, 0), (True, 1111))
-
-
-class TestQuirks:
-    def test_another_place(self) -> None:
-        body = {"x_groq": {"usage": {"prompt_tokens": 5, "completion_tokens": 6}}}
-        assert not parse(Wire.CHAT, body).found
-        assert parse(Wire.CHAT, body, quirk=Quirk(paths=(("x_groq", "usage"),))).output_tokens == 6
-
-    def test_adjusted_counts(self) -> None:
-        def flat_cache(report: Mapping[str, object], usage: Usage) -> None:
-            cached = report.get("cached_tokens")
-            assert isinstance(cached, int)
-            usage.cache_read_tokens = cached
-
-        body = {"usage": {"prompt_tokens": 5, "completion_tokens": 6, "cached_tokens": 4}}
-        assert parse(Wire.CHAT, body, quirk=Quirk(adjust=flat_cache)).cache_read_tokens == 4
-
-    def test_a_sum_saturates(self) -> None:
-        def outside(report: Mapping[str, object], usage: Usage) -> None:
-            usage.output_tokens += usage.reasoning_tokens or 0
-
-        details = {"reasoning_tokens": U64_MAX}
-        body = {"usage": {"prompt_tokens": 1, "completion_tokens": 9, "completion_tokens_details": details}}
-        assert parse(Wire.CHAT, body, quirk=Quirk(adjust=outside)).output_tokens == U64_MAX
-
-    def test_one_that_raises_leaves_the_wire_s_counts(self, caplog: pytest.LogCaptureFixture) -> None:
-        def broken(report: Mapping[str, object], usage: Usage) -> None:
-            raise KeyError("cost")
-
-        body = {"usage": {"prompt_tokens": 5, "completion_tokens": 6}}
-        with caplog.at_level(logging.ERROR):
-            assert parse(Wire.CHAT, body, quirk=Quirk(adjust=broken)).input_tokens == 5
-        assert "quirk" in caplog.text
 
 
 @given(st.sampled_from(list(Wire)), st.booleans(), st.booleans(), st.binary(max_size=300))

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beyond_ai.gateway.tap import TAIL_BYTES, Tap
-from beyond_ai.gateway.usage import Quirk, Usage, Wire, parse_usage
+from beyond_ai.gateway.usage import Usage, Wire, parse_usage
+from beyond_ai.spec.usage import UsageQuirk
 
 
-def parse(wire: Wire, stream: bytes, *, complete: bool = True, quirk: Quirk | None = None) -> Usage:
+def parse(wire: Wire, stream: bytes, *, complete: bool = True, quirk: UsageQuirk | None = None) -> Usage:
     tap = Tap()
     for start in range(0, len(stream), 700):
         tap.feed(stream[start : start + 700])
@@ -54,7 +55,7 @@ class TestChat:
         usage = parse(Wire.CHAT, stream)
         assert (usage.input_tokens, usage.output_tokens, usage.finished) == (10, 999, False)
 
-    @pytest.mark.parametrize("later", [{"usage": None}, {"usage": {}}, {}])
+    @pytest.mark.parametrize("later", [{"usage": None}, {"usage": {}}, {"usage": {"queue_time": 0.1}}, {}])
     def test_a_later_chunk_without_one_does_not_hide_it(self, later: dict[str, Any]) -> None:
         assert parse(Wire.CHAT, usage_chunk() + chunk(**later) * 300 + DONE).input_tokens == 10
 
@@ -76,6 +77,11 @@ class TestChat:
         usage = parse(Wire.CHAT, chunk() + event({"error": {"message": "no"}}, name))
         assert (usage.error, usage.found, usage.finished) == (True, False, False)
 
+    @pytest.mark.parametrize("length", [2, 2000])
+    def test_the_tier_is_the_reporting_chunk_s(self, length: int) -> None:
+        last = event({"choices": [], "usage": chat_usage(4, 5), "service_tier": "flex"})
+        assert parse(Wire.CHAT, chunk(service_tier="auto") * length + last + DONE).service_tier == "flex"
+
     def test_an_error_before_the_usage(self) -> None:
         usage = parse(Wire.CHAT, chunk(error={"message": "no"}) + usage_chunk())
         assert (usage.error, usage.found) == (True, True)
@@ -83,7 +89,7 @@ class TestChat:
     def test_another_place_by_quirk(self) -> None:
         stream = chunk(x_groq={"id": "r"}) + chunk(x_groq={"usage": chat_usage(7, 8)}) + DONE
         assert not parse(Wire.CHAT, stream).found
-        assert parse(Wire.CHAT, stream, quirk=Quirk(paths=(("x_groq", "usage"),))).output_tokens == 8
+        assert parse(Wire.CHAT, stream, quirk=UsageQuirk(paths=(("x_groq", "usage"),))).output_tokens == 8
 
 
 class TestFraming:
@@ -194,6 +200,30 @@ class TestMessages:
         assert (usage.input_tokens, usage.cache_read_tokens, usage.cache_write_tokens) == (30, 100, 70)
         assert (usage.output_tokens, usage.reasoning_tokens) == (9, 4)
 
+    def test_facts_beside_tokens_are_laid_over_too(self) -> None:
+        report = {
+            "input_tokens": 3,
+            "output_tokens": 1,
+            "cache_creation": {"ephemeral_1h_input_tokens": 40},
+            "service_tier": "standard",
+        }
+        start = event({"type": "message_start", "message": {"model": "m", "usage": report}})
+        usage = parse(Wire.MESSAGES, start + message_delta(output_tokens=5))
+        assert (usage.cache_write_1h_tokens, usage.service_tier, usage.server_tool_calls) == (40, "standard", None)
+        delta = message_delta(
+            output_tokens=5,
+            cache_creation={"ephemeral_1h_input_tokens": 0},
+            server_tool_use={"web_search_requests": 2},
+        )
+        usage = parse(Wire.MESSAGES, start + message_delta(output_tokens=2, server_tool_use={"a": 1}) + delta)
+        assert (usage.cache_write_1h_tokens, usage.service_tier, usage.server_tool_calls) == (40, "standard", 2)
+
+    def test_only_message_start_is_read_for_one(self) -> None:
+        """A fetched page, in an event longer than the head, is no `message_start`."""
+        block = {"type": "tool", "usage": {"input_tokens": 1, "output_tokens": 1}, "page": "x" * 9000}
+        stream = event({"type": "content_block_start", "content_block": block}) + text_delta() * 3000
+        assert not parse(Wire.MESSAGES, stream).found
+
     def test_deltas_are_cumulative(self) -> None:
         deltas = b"".join(message_delta(output_tokens=n) for n in (5, 9, 12))
         assert parse(Wire.MESSAGES, MESSAGE_START + deltas + MESSAGE_STOP).output_tokens == 12
@@ -260,6 +290,18 @@ class TestResponses:
         )
         usage = parse(Wire.RESPONSES, self.created + self.delta + last.rstrip() + end)
         assert usage == Usage(found=True, input_tokens=8, output_tokens=9, model="gpt-test", finished=True)
+
+    @pytest.mark.parametrize("padding", [0, 66_000, 500_000])
+    def test_the_tier_of_the_last_event(self, padding: int) -> None:
+        created = response_event("response.created", None, service_tier="auto")
+        last = response_event(
+            "response.completed",
+            responses_usage(8, 9),
+            instructions="x" * padding,
+            tools=[{"service_tier": "forged"}],
+            service_tier="default",
+        )
+        assert parse(Wire.RESPONSES, created + self.delta + last).service_tier == "default"
 
     def test_such_an_event_over_several_data_lines(self) -> None:
         report = json.dumps(responses_usage(8, 9))

@@ -5,8 +5,8 @@ usage object is), `counts` (what the object says), and below them `events` (serv
 `fragments` (JSON of which only one end was kept).
 """
 
-from beyond_ai.gateway.usage.counts import Quirk, Usage
+from beyond_ai.gateway.usage.counts import Usage
 from beyond_ai.gateway.usage.parser import parse_usage
 from beyond_ai.gateway.usage.wire import Wire, wire_of
 
-__all__ = ["Quirk", "Usage", "Wire", "parse_usage", "wire_of"]
+__all__ = ["Usage", "Wire", "parse_usage", "wire_of"]

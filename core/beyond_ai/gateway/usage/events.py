@@ -46,7 +46,9 @@ class Piece:
 
     def __init__(self, data: bytes, *, cut: bool) -> None:
         if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            data = data.replace(b"\r\n", b"\n")
+            if b"\r" in data:
+                data = data.replace(b"\r", b"\n")
         self.text = data if cut else data.removeprefix(_BYTE_ORDER_MARK)
         self.cut = cut
 

@@ -15,6 +15,7 @@ import orjson
 _STRING: Final = re.compile(rb'"[^"\\]*+(?>(?:\\.[^"\\]*+)*)"', re.DOTALL)
 """An atomic group instead of `(...)*+`, which is broken before Python 3.11.5 (CPython issue 106052)."""
 _COLON: Final = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+")
+_NUMBER: Final = re.compile(rb"-?[0-9]++(?>(?:\.[0-9]++)?)(?>(?:[eE][+-]?[0-9]++)?)")
 _SPACE: Final = b" \t\r\n"
 _BACKSLASH: Final = 0x5C
 _DECODER: Final = json.JSONDecoder()
@@ -75,6 +76,19 @@ def member_from_start(fragment: bytes, name: str, depth: int) -> object:
                 if found:
                     return value
         position = fragment.find(token, position + 1)
+    return None
+
+
+def number_text(fragment: bytes, name: str, value: float) -> str | None:
+    """How FRAGMENT writes VALUE, the number that is known to be a member NAME; None when it does not."""
+    token = b'"%b"' % name.encode("ascii")
+    position = fragment.rfind(token)
+    while position >= 0:
+        colon = _COLON.match(fragment, position + len(token))
+        number = _NUMBER.match(fragment, colon.end()) if colon is not None else None
+        if number is not None and float(number[0]) == value:
+            return number[0].decode("ascii")
+        position = fragment.rfind(token, 0, position)
     return None
 
 

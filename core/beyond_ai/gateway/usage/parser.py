@@ -5,17 +5,19 @@ and as little of it as holds the last report; Anthropic's begins with one half o
 """
 
 import re
-from collections.abc import Mapping
 from typing import Final
 
 from beyond_ai.gateway.tap import Tap
-from beyond_ai.gateway.usage.counts import Quirk, Usage, read_counts
+from beyond_ai.gateway.usage.counts import Report, Usage, adjust_counts, dollars, read_counts, tier_name
 from beyond_ai.gateway.usage.events import Piece
-from beyond_ai.gateway.usage.fragments import load_object, member_from_end, member_from_start
+from beyond_ai.gateway.usage.fragments import load_object, member_from_end, member_from_start, number_text
 from beyond_ai.gateway.usage.wire import Wire
+from beyond_ai.spec.usage import UsageQuirk
 
-Report = Mapping[str, object]
-Paths = tuple[tuple[str, ...], ...]
+Path = tuple[str, ...]
+Paths = tuple[Path, ...]
+"""Where a usage object may be. All are tried in what is there whole; in a fragment the wire's own place alone, since
+only its depth can be told there."""
 
 _NEAR_BYTES: Final = 2 * 1024
 """How much of a stream's end is looked at first; the last events are nearly always there."""
@@ -23,31 +25,37 @@ _NEAR_BYTES: Final = 2 * 1024
 _OBJECT_FOLLOWS: Final = re.compile(rb"(?>(?:[ \t]|\n(?:data:)?)*):(?>(?:[ \t]|\n(?:data:)?)*)\{")
 """After a key: its value is an object. Line breaks are those of an event with several data lines."""
 
-_BODY_PATHS: Final[Paths] = (("usage",),)
-_MESSAGE_START_PATHS: Final[Paths] = (("message", "usage"),)
+_BODY_PATH: Final = ("usage",)
+_MESSAGE_START_PATH: Final = ("message", "usage")
 _MODEL_PARENTS: Final = ("message", "response")
 _CHOICE_WIRES: Final = (Wire.CHAT, Wire.COMPLETIONS)
+_COUNTS: Final = frozenset(("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"))
 _FAILURES: Final = ("error", "response.failed")
 
 
-def parse_usage(wire: Wire, streaming: bool, tap: Tap, *, complete: bool = True, quirk: Quirk | None = None) -> Usage:
+def parse_usage(
+    wire: Wire, streaming: bool, tap: Tap, *, complete: bool = True, quirk: UsageQuirk | None = None
+) -> Usage:
     """The usage of the answer that TAP kept the ends of; never raises, whatever the bytes.
 
     STREAMING is whether the answer was an event stream, by its own content type. COMPLETE is whether it ended as its
-    framing said: False for one cut short, where the end that is there may not be the end of anything. QUIRK is what
-    the provider does differently from WIRE.
+    framing said: False for one cut short, where the end that is there may not be the end of anything. QUIRK is how
+    the provider's reports differ from those of WIRE.
     """
     usage = Usage()
     if not wire.metered:
         return usage
-    paths: Paths = (wire.event_report,) if streaming else _BODY_PATHS
+    paths: Paths = (wire.event_report if streaming else _BODY_PATH,)
     if quirk is not None:
         paths += quirk.paths
     report = _read_stream(usage, wire, tap, paths, complete) if streaming else _read_body(usage, tap, paths, complete)
     if report is not None:
         read_counts(wire, report, usage)
         if quirk is not None and usage.found:
-            quirk.apply(report, usage)
+            if quirk.cost:
+                usage.upstream_cost_usd = _cost(report.get(quirk.cost), quirk.cost, tap)
+            if quirk.adjust is not None:
+                adjust_counts(quirk.adjust, report, usage)
     return usage
 
 
@@ -61,6 +69,7 @@ def _read_body(usage: Usage, tap: Tap, paths: Paths, complete: bool) -> Report |
         if document is not None:
             usage.finished = True
             usage.model = _model_in(document)
+            usage.service_tier = tier_name(document.get("service_tier"))
             return _report_in(document, paths)
         if complete:
             return None
@@ -69,7 +78,8 @@ def _read_body(usage: Usage, tap: Tap, paths: Paths, complete: bool) -> Report |
         tail = tap.tail()
     head = head or tap.head()
     usage.model = _name(member_from_start(head, "model", 1)) or _name(member_from_end(tail, "model", 1))
-    return _report_at_end(tail, paths) or _report_at_start(head, paths)
+    usage.service_tier = tier_name(member_from_end(tail, "service_tier", 1))
+    return _report_at_end(tail, _BODY_PATH) or _report_at_start(head, _BODY_PATH)
 
 
 # A stream of events
@@ -98,7 +108,7 @@ def _read_last_events(usage: Usage, wire: Wire, tap: Tap, paths: Paths, complete
         return _last_report(usage, wire, Piece(whole, cut=False), paths)
     kept = Piece(tap.tail(), cut=True)
     report = _last_report(usage, wire, kept, paths)
-    return report if report is not None else _report_of_cut_event(usage, wire, kept, paths, complete)
+    return report if report is not None else _report_of_cut_event(usage, wire, kept, complete)
 
 
 def _last_report(usage: Usage, wire: Wire, piece: Piece, paths: Paths) -> Report | None:
@@ -137,6 +147,8 @@ def _read_event(usage: Usage, wire: Wire, event: Report, paths: Paths) -> Report
     if usage.model is None:
         usage.model = _model_in(event)
     report = _report_in(event, paths)
+    if report is not None:
+        usage.service_tier = _tier_in(event)
     if kind in wire.terminal_events or (report is not None and _has_ended_choices(event)):
         usage.finished = True
     return report
@@ -144,6 +156,8 @@ def _read_event(usage: Usage, wire: Wire, event: Report, paths: Paths) -> Report
 
 def _has_error(piece: Piece) -> bool:
     """Whether an event in PIECE is an error. It need not be the last: OpenRouter has usage follow."""
+    if piece.text.rfind(b'"error"') < 0:
+        return False
     events = (load_object(block.data) for block in piece.containing(b'"error"', _OBJECT_FOLLOWS) if not block.cut)
     return any(event is not None and event.get("error") for event in events)
 
@@ -156,15 +170,18 @@ def _has_ended_choices(event: Report) -> bool:
     return all(isinstance(choice, dict) and choice.get("finish_reason") is not None for choice in choices)
 
 
-def _report_of_cut_event(usage: Usage, wire: Wire, piece: Piece, paths: Paths, complete: bool) -> Report | None:
+def _report_of_cut_event(usage: Usage, wire: Wire, piece: Piece, complete: bool) -> Report | None:
     """The usage object at the end of an event that is longer than the tail, as Responses' last one can be."""
     block = next(piece.forwards(), None)
     if block is None or not block.cut or not (block.ended or complete):
         return None
-    report = _report_at_end(block.cut_data, paths)
-    if report is not None and wire is Wire.RESPONSES:
-        # Its type is in the part that is missing, but only an event that ends a response has usage.
-        usage.finished = True
+    data = block.cut_data
+    report = _report_at_end(data, wire.event_report)
+    if report is not None:
+        usage.service_tier = tier_name(member_from_end(data, "service_tier", len(wire.event_report)))
+        if wire is Wire.RESPONSES:
+            # Its type is in the part that is missing, but only an event that ends a response has usage.
+            usage.finished = True
     return report
 
 
@@ -176,9 +193,9 @@ def _read_message_start(usage: Usage, tap: Tap) -> Report | None:
         if event is not None:
             if event.get("type") != "message_start":
                 continue
-            report, model = _report_in(event, _MESSAGE_START_PATHS), _model_in(event)
-        elif not block.ended:
-            report = _report_at_start(data, _MESSAGE_START_PATHS)
+            report, model = _report_in(event, (_MESSAGE_START_PATH,)), _model_in(event)
+        elif not block.ended and member_from_start(data, "type", 1) == "message_start":
+            report = _report_at_start(data, _MESSAGE_START_PATH)
             model = _name(member_from_start(data, "model", 2))
         else:
             continue
@@ -213,25 +230,44 @@ def _report_in(document: Report, paths: Paths) -> Report | None:
         value: object = document
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
-        if value and isinstance(value, dict):
-            return value
+        report = _report(value)
+        if report is not None:
+            return report
     return None
 
 
-def _report_at_end(fragment: bytes, paths: Paths) -> Report | None:
-    for path in paths:
-        value = member_from_end(fragment, path[-1], len(path))
-        if value and isinstance(value, dict):
-            return value
-    return None
+def _report_at_end(fragment: bytes, path: Path) -> Report | None:
+    return _report(member_from_end(fragment, path[-1], len(path)))
 
 
-def _report_at_start(fragment: bytes, paths: Paths) -> Report | None:
-    for path in paths:
-        value = member_from_start(fragment, path[-1], len(path))
-        if value and isinstance(value, dict):
-            return value
-    return None
+def _report_at_start(fragment: bytes, path: Path) -> Report | None:
+    return _report(member_from_start(fragment, path[-1], len(path)))
+
+
+def _report(value: object) -> Report | None:
+    """VALUE if it is a usage object: one that names a count, in any dialect. Timings alone hide no earlier report."""
+    return value if isinstance(value, dict) and not _COUNTS.isdisjoint(value) else None
+
+
+def _tier_in(event: Report) -> str | None:
+    """The service tier of EVENT: at its root (Chat), or under `response` (Responses)."""
+    response = event.get("response")
+    return tier_name((response if isinstance(response, dict) else event).get("service_tier"))
+
+
+def _cost(value: object, name: str, tap: Tap) -> str | None:
+    """The text of VALUE, an amount that the usage object has under NAME: digit for digit as the provider wrote it.
+
+    A parsed float has lost that, so its text is looked up in the answer: what decides is the value, read by structure.
+    """
+    if type(value) is int:
+        return dollars(str(value))
+    if type(value) is not float:
+        return dollars(value)
+    text = number_text(tap.tail(_NEAR_BYTES), name, value)
+    if text is None:
+        text = number_text(tap.tail(), name, value) or number_text(tap.head(), name, value)
+    return dollars(text)
 
 
 def _model_in(document: Report) -> str | None:
