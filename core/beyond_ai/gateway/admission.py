@@ -70,14 +70,6 @@ class Admission:
                 route = replace(route, upstream=owners[0])
         return Ticket(request, route, query, scheme, credential)
 
-    def readmit(self, request: Request, ticket: Ticket) -> Ticket | Rejection:
-        """Admit REQUEST, whose head is that of TICKET's but for the content length: only that needs a look."""
-        if request.content_length is not None and request.content_length > MAX_BODY:
-            return rejection.BODY_TOO_LARGE
-        return Ticket(
-            request, ticket.route, ticket.query, ticket.scheme, ticket.credential, None, ticket.target, ticket.headers
-        )
-
     def _claim(self, credentials: list[Credential]) -> tuple[AuthScheme | None, str]:
         for scheme in self._managed:
             for credential in credentials:

@@ -26,7 +26,8 @@ from beyond_ai.gateway.exchange import Exchange
 from beyond_ai.gateway.fallthrough import AsgiExchange
 from beyond_ai.gateway.gateway import Gateway
 from beyond_ai.gateway.headers import ResponseHead
-from beyond_ai.gateway.rejection import Rejection
+from beyond_ai.gateway.known_head import KnownHead, known_head
+from beyond_ai.gateway.rejection import MAX_BODY, Rejection
 from beyond_ai.gateway.request import Request, origin_form
 from beyond_ai.spec.auth import Identity, InvalidCredential
 from beyond_ai.spec.provider import Dialect
@@ -85,14 +86,14 @@ class ClientConnection(asyncio.Protocol):
         self.parser = httptools.HttpRequestParser(self)
         self._target = b""
         self._headers: Headers = []
-        self._content_length: int | None = None
         self._in_head = False
         self._head_bytes = 0
         self._head_span = 0
         self._segment_bytes = 0
         self._queue: deque[Pipelined] = deque()
-        self._last_request: Request | None = None
-        self._last_ticket: Ticket | None = None
+        self._known: KnownHead | None = None
+        self._known_left = 0  # bytes of a known request's body that are still to come
+        self._admitted: Ticket | None = None  # what the data that is being parsed began with
         # the request being answered
         self._request: Request | None = None
         self._dialect = Dialect.OPENAI
@@ -138,10 +139,31 @@ class ClientConnection(asyncio.Protocol):
         self._queue.clear()
 
     def data_received(self, data: bytes) -> None:
-        """Parse; everything else happens in the callbacks."""
+        """Recognise the head of a known request, or parse; everything else happens in the callbacks."""
         if self._closing:
             return
         self._stamp = self.gateway.clock.now
+        if self._known_left:
+            data = self._take_known_body(data)
+            if not data:
+                return
+        elif self._request is not None or self._in_head:
+            self._parse(data)
+            return
+        known = self._known
+        if known is not None and self._request is None:
+            size = known.match(data)
+            if size and len(data) - size <= known.content_length <= MAX_BODY:
+                self._begin_known(known, data[size:])
+                return
+        self._admitted = None
+        self._parse(data)
+        if self._admitted is not None:
+            self._known = known_head(self._admitted, data) or known
+            self._admitted = None
+
+    def _parse(self, data: bytes) -> None:
+        """Let httptools find out what DATA is."""
         self._segment_bytes = len(data)
         was_in_head = self._in_head
         if was_in_head:
@@ -218,7 +240,6 @@ class ClientConnection(asyncio.Protocol):
         """A request begins."""
         self._target = b""
         self._headers = []
-        self._content_length = None
         self._in_head = True
         self._head_bytes = 0
         self._head_span = self._segment_bytes
@@ -231,10 +252,7 @@ class ClientConnection(asyncio.Protocol):
         """Take a header; trailers after a chunked body are dropped, as RFC 9110, section 6.5.1 allows."""
         if not self._in_head:
             return
-        if name in _CONTENT_LENGTH:
-            self._content_length = int(value)
-        else:
-            self._headers.append((name, value))
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """The head is complete: the request is served now, or when its turn comes."""
@@ -252,37 +270,22 @@ class ClientConnection(asyncio.Protocol):
         return len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)
 
     def _parsed(self) -> Request:
-        """The request whose head was just parsed. Most have the head of the one before, but for its length."""
+        """The request whose head was just parsed."""
         parser = self.parser
-        method, http10, keep_alive = parser.get_method(), parser.get_http_version() != "1.1", parser.should_keep_alive()
-        last = self._last_request
-        if (
-            last is not None
-            and last.headers == self._headers
-            and last.target == self._target
-            and last.method == method
-            and last.http10 == http10
-            and last.keep_alive == keep_alive
-        ):
-            return last.repeat(self._content_length)
         request = Request()
-        request.method, request.target, request.http10, request.keep_alive = method, self._target, http10, keep_alive
+        request.method, request.target = parser.get_method(), self._target
+        request.http10, request.keep_alive = parser.get_http_version() != "1.1", parser.should_keep_alive()
         request.upgrade = parser.should_upgrade()
-        request.content_length = self._content_length
         for name, value in self._headers:
             request.add_header(name, value)
-        unusual = request.content_length != self._content_length  # spelled so that it stands among the headers
-        self._last_request, self._last_ticket = None if unusual else request, None
         return request
 
     def on_body(self, data: bytes) -> None:
         """Take the next bytes of a request body."""
         if self._queue:
             self._queue[-1].chunks.append(data)
-        elif self._exchange is not None:
-            self._exchange.client_body(data)
         else:
-            self._body_elsewhere(data)
+            self._dispatch_body(data)
 
     def on_message_complete(self) -> None:
         """A request is complete."""
@@ -303,8 +306,41 @@ class ClientConnection(asyncio.Protocol):
         self._request_complete = False
         self._keep_alive = self._keep_alive and request.keep_alive
         ticket = self._admit(request)
-        if ticket is None:
-            return
+        if ticket is not None:
+            self._authenticate(ticket)
+
+    def _begin_known(self, known: KnownHead, data: bytes) -> None:
+        """Serve a request with a KNOWN head, which DATA follows; `_begin` without what cannot have changed."""
+        gateway = self.gateway
+        ticket = known.ticket
+        request = ticket.request
+        request.started = time.perf_counter()
+        request.content_length = length = known.content_length
+        gateway.metrics.requests += 1
+        self._request = request
+        self._request_id = gateway.request_ids.next()
+        self._request_complete = False
+        self._dialect = known.dialect
+        self._known_left = length - len(data)
+        self._authenticate(ticket)
+        if data:
+            self._dispatch_body(data)
+        if not self._known_left:
+            self._complete()
+
+    def _take_known_body(self, data: bytes) -> bytes:
+        """Take what DATA has of a known request's body; returns the rest."""
+        left = self._known_left
+        body = data if len(data) <= left else data[:left]
+        self._known_left = left - len(body)
+        self._dispatch_body(body)
+        if not self._known_left and not self._closing:
+            self._complete()
+        return data[left:]
+
+    def _authenticate(self, ticket: Ticket) -> None:
+        """Verify the key, then open the exchange, or refuse."""
+        gateway = self.gateway
         verdict = gateway.admission.authenticate(ticket)
         if verdict is None:
             self._open(ticket)
@@ -316,22 +352,19 @@ class ClientConnection(asyncio.Protocol):
 
     def _admit(self, request: Request) -> Ticket | None:
         """Run the checks that need the head alone; None when the request was refused or fell through."""
-        admission, last = self.gateway.admission, self._last_ticket
-        if last is not None and last.request.headers is request.headers:
-            ticket = admission.readmit(request, last)
-        else:
-            path, mark, query = origin_form(request.target).partition(b"?")
-            route = admission.route(path)
-            if route is None:
-                self._fall_through(request, path, query)
-                return None
-            self._dialect = route.dialect
-            ticket = admission.admit(request, route, query if mark else None)
+        admission = self.gateway.admission
+        path, mark, query = origin_form(request.target).partition(b"?")
+        route = admission.route(path)
+        if route is None:
+            self._fall_through(request, path, query)
+            return None
+        self._dialect = route.dialect
+        ticket = admission.admit(request, route, query if mark else None)
         if isinstance(ticket, Rejection):
             self.refuse(ticket)
             return None
         self._dialect = ticket.route.dialect
-        self._last_ticket = ticket
+        self._admitted = ticket
         return ticket
 
     async def _verify(self, ticket: Ticket, verdict: Awaitable[Identity]) -> None:
@@ -607,7 +640,3 @@ class ClientConnection(asyncio.Protocol):
             self.transport.close()
         else:
             self.transport.write_eof()
-
-
-_CONTENT_LENGTH: Final = frozenset({b"content-length", b"Content-Length", b"CONTENT-LENGTH"})
-"""The usual spellings; any other is read with the rest of the head."""

@@ -144,25 +144,6 @@ class Request:
         elif kind is _EXPECT:
             self.expects_continue = value.strip().lower() == b"100-continue"
 
-    def repeat(self, content_length: int | None) -> "Request":
-        """A request with the same head but for CONTENT_LENGTH; both share what was read from it."""
-        again = Request.__new__(Request)
-        again.method = self.method
-        again.target = self.target
-        again.headers = self.headers
-        again.kinds = self.kinds
-        again.keys = self.keys
-        again.authorization = self.authorization
-        again.connection = self.connection
-        again.content_length = content_length
-        again.chunked = self.chunked
-        again.unknown_coding = self.unknown_coding
-        again.expects_continue = self.expects_continue
-        again.http10 = self.http10
-        again.keep_alive = self.keep_alive
-        again.upgrade = self.upgrade
-        return again
-
 
 def origin_form(target: bytes) -> bytes:
     """TARGET as path and query; an absolute URI (RFC 9112, section 3.2.2) loses its scheme and authority."""
