@@ -21,6 +21,7 @@ from beyond_ai.spec.transport import (
     UpstreamExchange,
     UpstreamFailure,
     UpstreamRequest,
+    head_lines,
 )
 from beyond_ai.spec.usage import UsageCounts, UsageQuirk, token_count
 
@@ -59,6 +60,7 @@ __all__ = [
     "UsageEvent",
     "UsageQuirk",
     "UsageSink",
+    "head_lines",
     "hookimpl",
     "token_count",
 ]

@@ -14,15 +14,15 @@ from beyond_ai.gateway.rejection import MAX_BODY, Rejection
 from beyond_ai.gateway.request import Request
 from beyond_ai.gateway.route import Route, Router
 from beyond_ai.spec.auth import AuthScheme, Identity, InvalidCredential
-from beyond_ai.spec.transport import Headers, UpstreamRequest
+from beyond_ai.spec.transport import Headers, UpstreamRequest, head_lines
 
 
 @dataclass(slots=True)
 class Ticket:
     """A request on its way through admission: who asks, by which scheme, and for what.
 
-    `query` is what stands behind the `?`, as sent; None where there is no `?`. `target` and `headers` are what goes
-    to the provider, once it has been worked out.
+    `query` is what stands behind the `?`, as sent; None where there is no `?`. `upstream_request` is what
+    goes to the provider, once it has been worked out; it serves again for another request with the same head.
     """
 
     request: Request
@@ -31,8 +31,7 @@ class Ticket:
     scheme: AuthScheme
     credential: str
     identity: Identity | None = None
-    target: bytes = b""
-    headers: Headers | None = None
+    upstream_request: UpstreamRequest | None = None
 
 
 class Admission:
@@ -106,20 +105,28 @@ class Admission:
 
     def upstream_request(self, ticket: Ticket) -> UpstreamRequest:
         """The request as it goes to the provider."""
-        request, upstream = ticket.request, ticket.route.upstream
-        if ticket.headers is None:
-            ticket.target, ticket.headers = self._forwarded(ticket)
-        return UpstreamRequest(
+        request, known = ticket.request, ticket.upstream_request
+        if known is not None:
+            if known.content_length == request.content_length:
+                return known
+            target, headers, lines = known.target, known.headers, known.lines
+        else:
+            target, headers = self._forwarded(ticket)
+            lines = head_lines(request.method, target, headers)
+        upstream = ticket.route.upstream
+        ticket.upstream_request = UpstreamRequest(
             upstream.name,
             request.method,
-            ticket.target,
-            ticket.headers,
+            target,
+            headers,
             upstream.host,
             upstream.port,
             self._tls,
             None if request.chunked else request.content_length,
             request.chunked,
+            lines,
         )
+        return ticket.upstream_request
 
     def _forwarded(self, ticket: Ticket) -> tuple[bytes, Headers]:
         upstream, target, query = ticket.route.upstream, ticket.route.path, ticket.query

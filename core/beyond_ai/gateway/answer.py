@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from beyond_ai.gateway.headers import header_lines
 from beyond_ai.gateway.rejection import Rejection
 from beyond_ai.spec.provider import Dialect
 from beyond_ai.spec.transport import Headers
@@ -23,11 +24,6 @@ _REASONS: Final = {
     503: b"Service Unavailable",
     504: b"Gateway Timeout",
 }
-
-
-def header_lines(headers: Headers) -> bytes:
-    """HEADERS as they stand in a head, each with its line end."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 def whole_refusal(rejection: Rejection, dialect: Dialect, request_id: str, extra: Headers, *, head_only: bool) -> bytes:

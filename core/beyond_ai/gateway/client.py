@@ -21,11 +21,11 @@ from uvicorn.server import ServerState
 
 from beyond_ai.gateway import rejection
 from beyond_ai.gateway.admission import Ticket
-from beyond_ai.gateway.answer import header_lines, whole_refusal
+from beyond_ai.gateway.answer import whole_refusal
 from beyond_ai.gateway.exchange import Exchange
 from beyond_ai.gateway.fallthrough import AsgiExchange
 from beyond_ai.gateway.gateway import Gateway
-from beyond_ai.gateway.headers import ResponseHead
+from beyond_ai.gateway.headers import ResponseHead, header_lines
 from beyond_ai.gateway.known_head import KnownHead, known_head
 from beyond_ai.gateway.rejection import MAX_BODY, Rejection
 from beyond_ai.gateway.request import Request, origin_form
@@ -511,7 +511,7 @@ class ClientConnection(asyncio.Protocol):
             tail += b"connection: close\r\n"
         elif request.http10:
             tail += b"connection: keep-alive\r\n"
-        self._write(b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, header_lines(head.headers), tail))
+        self._write(b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, head.lines, tail))
 
     def body(self, data: bytes) -> None:
         """Send the next bytes of the response body: at once, unless the head is still held back."""

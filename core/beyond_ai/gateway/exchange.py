@@ -13,7 +13,7 @@ by a direct call. What it decides is when: which phase comes next stands in one 
 from enum import IntEnum, auto
 from typing import Final, Protocol
 
-from beyond_ai.gateway.headers import ResponseHead
+from beyond_ai.gateway.headers import ResponseHead, header_lines
 from beyond_ai.gateway.metering import Meter
 from beyond_ai.gateway.redaction import Redactor, without_secret
 from beyond_ai.gateway.rejection import (
@@ -199,7 +199,9 @@ class Exchange:
             return
         head = ResponseHead(headers)
         if self._secret is not None:
-            head.headers = without_secret(head.headers, self._secret)
+            if self._secret in head.lines:
+                head.headers = without_secret(head.headers, self._secret)
+                head.lines = header_lines(head.headers)
             if status >= 400:
                 self._redactor = Redactor(self._secret)
                 self._client_body = self._redacted
@@ -223,6 +225,7 @@ class Exchange:
             if self._redactor is not None and (rest := self._redactor.end()):
                 self._client.body(rest)
             self._meter.finish(Outcome.OK)
+            self._upstream = None  # a cycle: the transport's exchange has this one
             self._client.end()
 
     def upstream_failed(self, failure: UpstreamFailure) -> None:

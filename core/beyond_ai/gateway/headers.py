@@ -62,14 +62,19 @@ def _response_kind(name: bytes) -> int:
     return _DROPPED if name.startswith(b"x-beyond-") else _RESPONSE_KINDS.get(name, _END_TO_END)
 
 
+def header_lines(headers: Headers) -> bytes:
+    """HEADERS as they stand in a head, each with its line end."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
+
+
 class ResponseHead:
     """A provider's response headers, as far as they go on to the client.
 
     `length` is what `content-length` says, in bytes; None when the framing does not tell it. It is not among
-    `headers`. `streaming` is whether the content type is an event stream.
+    `headers`. `streaming` is whether the content type is an event stream. `lines` are `headers` as they stand in a head.
     """
 
-    __slots__ = ("headers", "length", "streaming")
+    __slots__ = ("headers", "length", "lines", "streaming")
 
     def __init__(self, headers: Headers) -> None:
         kept: Headers = []
@@ -93,6 +98,7 @@ class ResponseHead:
             names = [token.strip().lower() for token in named.split(b",")]
             kept = [header for header in kept if header[0].lower() not in names]
         self.headers = kept
+        self.lines = header_lines(kept)
         self.length = None if chunked else length
         self.streaming = streaming
 

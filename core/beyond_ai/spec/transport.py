@@ -28,7 +28,8 @@ class UpstreamRequest:
 
     `target` is the path and query exactly as they go on the wire. `headers` holds end-to-end headers with `Host`
     among them, but no `content-length` or `transfer-encoding`: `content_length` (bytes) and `chunked` say how the
-    body is framed, and a request with neither has none. `provider` labels metrics.
+    body is framed, and a request with neither has none. `provider` labels metrics. `lines` is what `head_lines` makes
+    of it, where the relay has that at hand from an earlier request; else empty.
     """
 
     provider: str
@@ -40,6 +41,12 @@ class UpstreamRequest:
     tls: bool
     content_length: int | None
     chunked: bool
+    lines: bytes = b""
+
+
+def head_lines(method: bytes, target: bytes, headers: Headers) -> bytes:
+    """The request line and HEADERS as HTTP/1.1 has them, each with its line end: a head but for framing and its end."""
+    return b"%b %b HTTP/1.1\r\n%b" % (method, target, b"".join([b"%b: %b\r\n" % header for header in headers]))
 
 
 class FailureStage(Enum):

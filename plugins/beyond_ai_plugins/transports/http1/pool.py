@@ -22,6 +22,7 @@ from beyond_ai import (
     UpstreamFailure,
     UpstreamRequest,
     UpstreamSettings,
+    head_lines,
 )
 from beyond_ai_plugins.transports.http1.connection import Connection
 from beyond_ai_plugins.transports.http1.resolver import Resolver
@@ -317,15 +318,12 @@ class Http1Exchange:
 
 
 def _head(request: UpstreamRequest) -> bytes:
-    lines = [b"%b %b HTTP/1.1\r\n" % (request.method, request.target)]
-    lines += [b"%b: %b\r\n" % header for header in request.headers]
+    lines = request.lines or head_lines(request.method, request.target, request.headers)
     if request.chunked:
-        lines.append(b"transfer-encoding: chunked\r\n\r\n")
-    elif request.content_length is not None:
-        lines.append(b"content-length: %d\r\n\r\n" % request.content_length)
-    else:
-        lines.append(b"\r\n")
-    return b"".join(lines)
+        return lines + b"transfer-encoding: chunked\r\n\r\n"
+    if request.content_length is not None:
+        return b"%bcontent-length: %d\r\n\r\n" % (lines, request.content_length)
+    return lines + b"\r\n"
 
 
 def _plain(error: Exception | None) -> str:
