@@ -43,7 +43,7 @@ SOURCES = [
     file
     for folder in ("core", "plugins", "providers", "tools", "tests", "examples", "docs", ".ci")
     for file in sorted((ROOT / folder).rglob("*"))
-    if file.is_file() and "__pycache__" not in file.parts
+    if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".so"
 ] + [file for file in sorted(ROOT.iterdir()) if file.suffix in (".md", ".toml", ".txt")]
 
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
