@@ -1,8 +1,8 @@
 """Compiles the native scanner while a wheel or an editable install is built, where that can be done.
 
-One C file, against Python's stable ABI of 3.11, by one call of the compiler: one wheel for a platform serves every later
-Python, and hatchling is all that a build needs. Where it cannot be done, the build says why in a line and goes on
-without, as `py3-none-any`: the Python scanner serves there.
+One C file, against the stable ABI of Python 3.11, by one call of the compiler: one wheel for a platform serves every
+later Python, and hatchling is all that a build needs. Where it cannot be done, the build says why in a line and goes
+on without, as `py3-none-any`: the Python scanner serves there.
 
 | variable | |
 | --- | --- |

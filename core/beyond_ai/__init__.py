@@ -6,6 +6,7 @@ in `beyond_ai.spec`.
 
 from beyond_ai.errors import BeyondError, ConfigError, PluginError
 from beyond_ai.spec.auth import AuthScheme, DevAuthScheme, DevCredential, Identity, InvalidCredential
+from beyond_ai.spec.availability import Unavailable
 from beyond_ai.spec.command import Command
 from beyond_ai.spec.component import Component, Context, UpstreamSettings
 from beyond_ai.spec.markers import API_VERSION, hookimpl
@@ -51,6 +52,7 @@ __all__ = [
     "ToolContext",
     "ToolResult",
     "Transport",
+    "Unavailable",
     "UpstreamEvents",
     "UpstreamExchange",
     "UpstreamFailure",

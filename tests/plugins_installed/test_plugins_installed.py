@@ -38,6 +38,7 @@ def test_list_shows_every_plugin_with_its_state_and_reason(installed: InstalledP
         "kind": "provider",
         "name": "acme",
         "provides": ["acme"],
+        "active": [],
         "distribution": "acme-provider",
         "version": "1.2.3",
         "state": "loaded",

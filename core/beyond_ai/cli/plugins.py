@@ -17,8 +17,10 @@ from beyond_ai.cli.options import ConfigFile, Json, write_json, write_table
 from beyond_ai.errors import BeyondError, PluginError
 from beyond_ai.layers import nearest, read_layers
 from beyond_ai.registry import Plugin, PluginPolicy, PluginReport, Registry, State, load
-from beyond_ai.spec.component import Component
+from beyond_ai.registry.scanners import AUTO, choose_scanner
+from beyond_ai.spec.component import Component, Context
 from beyond_ai.spec.kinds import KINDS
+from beyond_ai.spec.scanner import ScannerFactory
 from beyond_ai.spec.tool import Tool
 
 if TYPE_CHECKING:
@@ -36,12 +38,16 @@ def list_(
     kind: Annotated[str | None, typer.Option("--kind", help=f"One kind only: {', '.join(KINDS_BY_NAME)}.")] = None,
 ) -> None:
     """List every installed plugin, in use or not."""
+    values: Mapping[str, object] = {}
     try:
-        policy = _policy(config)
+        values = _values(config)
+        policy = PluginPolicy.from_values(values)
     except BeyondError as error:  # a broken configuration must not hide what is installed
         typer.echo(f"warning: {error.message}; shown as without a configuration", err=True)
         policy = PluginPolicy()
-    reports = _load(policy, kind).reports
+    registry = _load(policy, kind)
+    _note_scanner(registry, values)
+    reports = registry.reports
     if json:
         write_json([_report(report) for report in reports])
         return
@@ -58,7 +64,9 @@ def show(
 
     Its origin, hooks, records and configuration keys; of all plugins with that name, where there are several.
     """
-    registry = _load(_policy(config), None)
+    values = _values(config)
+    registry = _load(PluginPolicy.from_values(values), None)
+    _note_scanner(registry, values)
     found = [plugin for plugin in registry.plugins if name in (plugin.name, plugin.qualified, *plugin.records)]
     if not found:
         known = {known for plugin in registry.plugins for known in (plugin.name, *plugin.records)}
@@ -76,7 +84,7 @@ def check(config: ConfigFile = None) -> None:
 
     A plugin that the configuration disables and that is not installed is a failure too.
     """
-    policy = _policy(config)
+    policy = PluginPolicy.from_values(_values(config))
     registry = _load(policy, None)
     problems = [
         f"{plugin.qualified} ({plugin.origin}): {plugin.reason}"
@@ -96,9 +104,9 @@ def check(config: ConfigFile = None) -> None:
     typer.echo(f"ok: {len(registry.plugins)} plugins")
 
 
-def _policy(config: ConfigFile) -> PluginPolicy:
-    """What the configuration says of plugins; its other keys are not looked at."""
-    return PluginPolicy.from_values(read_layers(config).values)
+def _values(config: ConfigFile) -> Mapping[str, object]:
+    """The configuration as it is written; of its keys only those are looked at that are about plugins."""
+    return read_layers(config, scalars=("no_plugins", "plugins_strict", "scanner")).values
 
 
 def _load(policy: PluginPolicy, kind: str | None) -> Registry:
@@ -110,14 +118,33 @@ def _load(policy: PluginPolicy, kind: str | None) -> Registry:
         return load(KINDS_BY_NAME if kind is None else [kind], replace(policy, strict=False))
 
 
+def _note_scanner(registry: Registry, values: Mapping[str, object]) -> None:
+    """Let REGISTRY note the scanner that a gateway with the configuration VALUES would use, if it could start."""
+    tables = values.get("plugins")
+
+    def create(name: str) -> ScannerFactory:
+        table = tables.get(registry.origin("scanner", name).name) if isinstance(tables, Mapping) else None
+        return registry.create("scanner", name, Context(), table if isinstance(table, Mapping) else None)
+
+    def failed(name: str, error: PluginError) -> None:
+        registry.fail("scanner", name, error.message)
+
+    wanted = values.get("scanner", AUTO)
+    if isinstance(wanted, str) and (wanted == AUTO or wanted in registry.scanners()):
+        with contextlib.suppress(BeyondError), contextlib.redirect_stdout(sys.stderr):
+            choose_scanner(registry, wanted, create, failed)
+
+
 def _row(report: PluginReport) -> tuple[str, ...]:
     state = f"{report.state.value}: {report.reason}" if report.reason else report.state.value
     origin = f"{report.distribution} {report.version}".strip()
-    return report.kind, report.name, ", ".join(report.provides), origin, state
+    provides = ", ".join(f"{name} (active)" if name in report.active else name for name in report.provides)
+    return report.kind, report.name, provides, origin, state
 
 
 def _report(report: PluginReport) -> dict[str, object]:
-    return asdict(report) | {"provides": list(report.provides), "state": report.state.value}
+    lists = {"provides": list(report.provides), "active": list(report.active)}
+    return asdict(report) | lists | {"state": report.state.value}
 
 
 def _described(plugin: Plugin) -> dict[str, object]:

@@ -14,6 +14,7 @@ from beyond_ai.gateway.metrics import Metrics
 from beyond_ai.gateway.request_id import RequestIds
 from beyond_ai.gateway.route import Router, Upstream, configured_providers
 from beyond_ai.registry import Registry, State, load
+from beyond_ai.registry.scanners import choose_scanner
 from beyond_ai.spec.auth import AuthScheme, DevAuthScheme, DevCredential
 from beyond_ai.spec.component import Context
 from beyond_ai.spec.provider import Provider, split_authority
@@ -117,20 +118,15 @@ class _Builder:
 
     def scanner(self) -> tuple[str, Callable[[], Scanner]]:
         """The scanner to use: the configured one, or the best of those that can be created."""
-        wanted = self._settings.scanner
-        names = list(self._registry.scanners())
-        made: dict[str, ScannerFactory] = {}
-        for name in names if wanted == "auto" else [wanted]:
-            try:
-                made[name] = self._registry.create("scanner", name, self._context, self._table("scanner", name))
-            except PluginError as error:
-                if wanted != "auto":
-                    raise
-                self._set_aside("scanner", name, error)
-        if not made:
-            raise PluginError("no scanner can be used", "enable the plugin `python`")
-        best = max(made, key=lambda name: made[name].preference)
-        return best, made[best].scanner
+
+        def create(name: str) -> ScannerFactory:
+            return self._registry.create("scanner", name, self._context, self._table("scanner", name))
+
+        def failed(name: str, error: PluginError) -> None:
+            self._set_aside("scanner", name, error)
+
+        name, factory = choose_scanner(self._registry, self._settings.scanner, create, failed)
+        return name, factory.scanner
 
     def sinks(self) -> dict[str, UsageSink]:
         """The configured sinks. This seam fails open: one that cannot be created is set aside."""
@@ -205,7 +201,7 @@ def _require_auth(registry: Registry) -> None:
     for plugin in registry.plugins:
         if plugin.kind.name != "auth":
             continue
-        if plugin.state is State.FAILED:
+        if plugin.state in (State.FAILED, State.UNAVAILABLE):
             raise plugin.error(plugin.reason)
         if plugin.state is State.DISABLED:
             _log.warning(

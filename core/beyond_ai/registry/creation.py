@@ -55,12 +55,12 @@ def checked_table(
     A model takes no keys that it does not declare, unless its `model_config` says so itself. A component without a
     model ignores the table: it may belong to a plugin of another kind that has the same name. Raises ConfigError.
     """
-    from pydantic import ValidationError
-
     where = f"[plugins.{plugin.name}]"
     model = component.config
     if model is None:
         return None
+    from pydantic import ValidationError
+
     table = table or {}
     if model.model_config.get("extra", "forbid") == "forbid":
         known = {name for key, info in model.model_fields.items() for name in (key, info.alias) if name}

@@ -19,17 +19,24 @@ class State(Enum):
     LOADED = "loaded"
     DISABLED = "disabled"
     """left out on purpose: the configuration or the environment says so"""
+    UNAVAILABLE = "unavailable"
+    """left out because it said so itself: something optional is missing here, and nothing is broken"""
     FAILED = "failed"
     """set aside: something is wrong with it, and the reason says what"""
 
 
 @dataclass(frozen=True, slots=True)
 class PluginReport:
-    """One row of `plugins list`. `provides`: what it offers, in use or not; `target`: the entry point's value."""
+    """One row of `plugins list`.
+
+    `provides`: what it offers, in use or not; `active`: what of it serves, where one of a kind does and was chosen;
+    `target`: the entry point's value.
+    """
 
     kind: str
     name: str
     provides: tuple[str, ...]
+    active: tuple[str, ...]
     distribution: str
     version: str
     state: State
@@ -46,6 +53,7 @@ class Plugin:
         rank: 0 for `tryfirst`, 2 for `trylast`, else 1; plugins are asked by rank, then by name.
         hooks: names of the hooks that it implements, once registered.
         records: what it offers, by name, in its own order; kept when it is set aside, so that listings can say.
+        active: names of those records that were chosen to serve, for kinds of which one serves.
     """
 
     kind: Kind
@@ -59,6 +67,7 @@ class Plugin:
     rank: int = 1
     hooks: tuple[str, ...] = ()
     records: Mapping[str, object] = field(default_factory=dict)
+    active: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -79,6 +88,10 @@ class Plugin:
         """Leave the plugin out on purpose."""
         self.state, self.reason = State.DISABLED, reason
 
+    def leave_out(self, reason: str) -> None:
+        """Leave the plugin out because it said itself, with REASON, that it cannot serve here."""
+        self.state, self.reason = State.UNAVAILABLE, reason
+
     def set_aside(self, reason: str, *, strict: bool) -> None:
         """Take the plugin out because of REASON; raise PluginError instead where STRICT."""
         if strict:
@@ -98,6 +111,7 @@ class Plugin:
             kind=self.kind.name,
             name=self.name,
             provides=tuple(self.records),
+            active=self.active,
             distribution=self.distribution,
             version=self.version,
             state=self.state,

@@ -13,6 +13,7 @@ from beyond_ai.registry.loading import import_plugins, new_manager, register
 from beyond_ai.registry.plugin import Plugin, PluginReport, State, Unusable, one_line
 from beyond_ai.registry.policy import PluginPolicy
 from beyond_ai.spec.auth import AuthScheme
+from beyond_ai.spec.availability import Unavailable
 from beyond_ai.spec.command import Command
 from beyond_ai.spec.component import Component, Context
 from beyond_ai.spec.kinds import kind_named
@@ -118,6 +119,11 @@ class Registry:
         plugin = self._offering(kind, name)
         plugin.set_aside(reason.removeprefix(plugin.error("").message), strict=self._strict)
 
+    def activate(self, kind: str, name: str) -> None:
+        """Note that NAME is what serves of KIND."""
+        plugin = self._offering(kind, name)
+        plugin.active = (*plugin.active, name)
+
     def _table(self, kind: str, record: type[R]) -> dict[str, R]:
         return {
             name: offered
@@ -166,6 +172,8 @@ def _register_and_describe(manager: pluggy.PluginManager, plugin: Plugin, target
         describe(plugin, implementation)
     except KeyboardInterrupt:
         raise
+    except Unavailable as error:
+        plugin.leave_out(" ".join(str(error).split()))
     except Unusable as error:
         plugin.set_aside(str(error), strict=policy.strict)
     except BaseException as error:  # noqa: BLE001 - a plugin may raise anything

@@ -7,6 +7,7 @@ import platform
 import sys
 import threading
 import time
+import tracemalloc
 import weakref
 from array import array
 from collections.abc import Iterator
@@ -17,12 +18,16 @@ import pytest
 from tests.plugins.scanners.backends import INSTRUCTION_SETS, if_built
 from tests.plugins.scanners.machine import read
 
-from beyond_ai import Context, Scanner
+from beyond_ai import ConfigError, Context, Scanner, Unavailable
+from beyond_ai.config import Settings
+from beyond_ai.gateway.assembly import assemble
+from beyond_ai.registry import PluginPolicy, State, load
 from beyond_ai_plugins.scanners import simd
 
 if INSTRUCTION_SETS:
     from beyond_ai_plugins.scanners.simd import _simd
 
+EXTENSION = "beyond_ai_plugins.scanners.simd._simd"
 UNLOCKED_BYTES = 64 * 1024
 """From this size on, a chunk is scanned without the interpreter's lock."""
 
@@ -39,12 +44,31 @@ def test_it_is_preferred_and_says_what_it_uses() -> None:
 
 
 def test_without_its_extension_it_says_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(simd, "_simd", raising=False)
-    monkeypatch.setitem(sys.modules, "beyond_ai_plugins.scanners.simd._simd", None)
-    (component,) = simd.beyond_scanners()
-    assert "not built" in component.summary
-    with pytest.raises(ImportError, match=r"cannot be loaded .* install beyond-ai where there is a C compiler"):
-        component.create(Context())
+    monkeypatch.setitem(sys.modules, EXTENSION, None)
+    with pytest.raises(Unavailable, match=r"extension is not built: install beyond-ai where there is a C compiler"):
+        list(simd.beyond_scanners())
+
+
+def test_without_its_extension_the_python_scanner_serves_in_silence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, EXTENSION, None)
+    assembly = assemble(Settings(no_plugins=True), dev=True)
+    assert assembly.scanner == "python"
+    assert caplog.records == []
+    with pytest.raises(ConfigError, match="scanner: no plugin in use offers simd"):
+        assemble(Settings(no_plugins=True, scanner="simd"), dev=True)
+
+
+def test_an_extension_that_cannot_be_loaded_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "_simd.abi3.so").write_bytes(b"of another machine")
+    monkeypatch.delitem(sys.modules, EXTENSION, raising=False)
+    monkeypatch.setattr(simd, "__path__", [str(tmp_path)])
+    registry = load(["scanner"], PluginPolicy(third_party=False))
+    (report,) = [report for report in registry.reports if report.name == "simd"]
+    assert report.state is State.FAILED
+    assert report.reason.startswith("`beyond_scanners` raised ImportError: ")
+    assert list(registry.scanners()) == ["python"]
 
 
 @if_built
@@ -97,6 +121,26 @@ def test_what_is_fed_is_not_kept() -> None:
     scanner.feed(data)
     data.clear()  # BufferError if it were
     assert scanner.model == b"m"
+
+
+@if_built
+def test_feeding_allocates_nothing() -> None:
+    body = b'{"messages":"%b","%b":1,"model":"%b"}' % (b"some text, " * 100_000, b"k" * 1000, b"m" * 1000)
+    first, *pieces = [body[at : at + 4096] for at in range(0, len(body), 4096)]
+    scanner = _simd.Scanner()
+    feed = scanner.feed
+    feed(first)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for piece in pieces:
+            feed(piece)
+        feed(body)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert scanner.model == b"m" * 256
+    assert peak - before < 1024  # what this test itself takes
 
 
 @pytest.fixture
