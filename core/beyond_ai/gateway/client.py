@@ -93,7 +93,7 @@ class ClientConnection(asyncio.Protocol):
         self._queue: deque[Pipelined] = deque()
         self._known: KnownHead | None = None
         self._known_left = 0  # bytes of a known request's body that are still to come
-        self._admitted: Ticket | None = None  # what the data that is being parsed began with
+        self._first = b""  # the data that is being parsed, if it begins with a head
         # the request being answered
         self._request: Request | None = None
         self._dialect = Dialect.OPENAI
@@ -156,11 +156,9 @@ class ClientConnection(asyncio.Protocol):
             if size and len(data) - size <= known.content_length <= MAX_BODY:
                 self._begin_known(known, data[size:])
                 return
-        self._admitted = None
+        self._first = data
         self._parse(data)
-        if self._admitted is not None:
-            self._known = known_head(self._admitted, data) or known
-            self._admitted = None
+        self._first = b""
 
     def _parse(self, data: bytes) -> None:
         """Let httptools find out what DATA is."""
@@ -364,7 +362,9 @@ class ClientConnection(asyncio.Protocol):
             self.refuse(ticket)
             return None
         self._dialect = ticket.route.dialect
-        self._admitted = ticket
+        if self._first:
+            self._known = known_head(ticket, self._first) or self._known
+            self._first = b""
         return ticket
 
     async def _verify(self, ticket: Ticket, verdict: Awaitable[Identity]) -> None:
