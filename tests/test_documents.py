@@ -44,7 +44,7 @@ SOURCES = [
     for folder in ("core", "plugins", "providers", "tools", "tests", "examples", "docs", ".ci")
     for file in sorted((ROOT / folder).rglob("*"))
     if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".so"
-] + [file for file in sorted(ROOT.iterdir()) if file.suffix in (".md", ".toml", ".txt")]
+] + [file for file in sorted(ROOT.iterdir()) if file.suffix in (".md", ".py", ".toml", ".txt")]
 
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"^<!-- example: (\w+) (\w+) -->\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
