@@ -272,7 +272,8 @@ def test_every_plugin_of_our_own_loads() -> None:
     registry = load(
         ["provider", "auth", "scanner", "sink", "transport", "tool", "command"], PluginPolicy(third_party=False)
     )
-    assert [(found.name, found.reason) for found in registry.reports if found.state is not State.LOADED] == []
+    left_out = {found.name: found.state for found in registry.reports if found.state is not State.LOADED}
+    assert left_out in ({}, {"simd": State.UNAVAILABLE})  # where there is no C compiler
     assert set(registry.auth_schemes()) == {"bai", "byo"}
     assert "python" in registry.scanners()
     assert "stdout" in registry.sinks()
