@@ -81,6 +81,7 @@ class Wire:
 
 async def measure(scanner: str, profile: cProfile.Profile | None) -> float:
     settings = Settings(
+        sinks=(),
         signing_keys={"1": PUBLIC_KEY},
         pool_keys={"openai": "sk-pool-fake"},
         upstream_tls=False,
@@ -91,7 +92,6 @@ async def measure(scanner: str, profile: cProfile.Profile | None) -> float:
     assembly = assemble(settings)
     transport = assembly.transports["http1"]
     assert isinstance(transport, pool.Http1Transport)
-    assembly.gateway.ledger.record = lambda _event: None  # type: ignore[method-assign]
     config, state = Config(lambda: None, log_config=None), ServerState()
     clients: list[ClientConnection] = []
     for _ in range(CONNECTIONS):

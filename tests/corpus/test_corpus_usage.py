@@ -154,7 +154,9 @@ def test_what_a_recorded_answer_says_beside_tokens(recording: Recording) -> None
     body, report = recording.body, recording.row["usage"]
     usage = recording.parse(_tapped(_split(body, 7)))
     if recording.row["expected"] is None:
-        assert usage.server_tool_calls is usage.cache_write_1h_tokens is usage.upstream_cost_usd is None
+        assert usage.server_tool_calls is None
+        assert usage.cache_write_1h_tokens is None
+        assert usage.upstream_cost_usd is None
         return
     assert usage.cache_write_1h_tokens == (report.get("cache_creation") or {}).get("ephemeral_1h_input_tokens")
     tools = report.get("server_tool_use") or report.get("server_tool_use_details")

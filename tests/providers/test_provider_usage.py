@@ -1,6 +1,7 @@
 """What each shipped provider reports in its own way, read as the gateway reads it."""
 
 import json
+from collections.abc import Mapping
 
 import pytest
 from tests.providers.test_provider_records import FACTS, record
@@ -9,17 +10,17 @@ from beyond_ai import StreamUsage
 from beyond_ai.gateway.tap import Tap
 from beyond_ai.gateway.usage import Usage, Wire, parse_usage
 
-REPORT = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
+REPORT: Mapping[str, object] = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
 
 
-def read(name: str, report: dict[str, object] | bytes, wire: Wire = Wire.CHAT) -> Usage:
+def read(name: str, report: Mapping[str, object] | bytes, wire: Wire = Wire.CHAT) -> Usage:
     """The usage of an answer of the provider NAME with the usage object REPORT."""
     tap = Tap()
     tap.feed(b'{"model":"m","usage":%b}' % (report if isinstance(report, bytes) else json.dumps(report).encode()))
     return parse_usage(wire, False, tap, quirk=record(name).usage)
 
 
-def stream(name: str, *events: dict[str, object], wire: Wire = Wire.CHAT) -> Usage:
+def stream(name: str, *events: Mapping[str, object], wire: Wire = Wire.CHAT) -> Usage:
     tap = Tap()
     for event in events:
         tap.feed(b"data: %b\n\n" % json.dumps(event).encode())
@@ -79,8 +80,8 @@ def test_xai_states_the_cost_in_ticks(ticks: int, dollars: str) -> None:
 
 
 def test_xai_counts_the_tools_that_it_ran() -> None:
-    report = {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10, "num_server_side_tools_used": 3}
-    usage = read("xai", report, Wire.RESPONSES)
+    plain: dict[str, object] = {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10}
+    usage = read("xai", {**plain, "num_server_side_tools_used": 3}, Wire.RESPONSES)
     assert (usage.server_tool_calls, usage.output_tokens) == (3, 1)
 
 
