@@ -1,6 +1,8 @@
 """What the tests against a running gateway share: its configuration, and the keys of its clients."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from beyond_ai.testing import GatewayProcess, UsageFields
@@ -89,3 +91,10 @@ def check_usage(
     whole: dict[str, object] = {"tenant_id": 42, "vpc_id": 7, **expected}
     assert {name: event.get(name) for name in whole} == whole
     return event
+
+
+def resident(gateway: GatewayProcess) -> int:
+    """Bytes of memory that GATEWAY holds, as Linux counts them."""
+    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
+    [kilobytes] = re.findall(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(kilobytes) << 10

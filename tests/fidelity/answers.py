@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import random
 
-from tests.fidelity.matrix import ADDED, BODY, CHAT, EVENTS, JSON, ONLY_BYO, Group, Lab
+from tests.fidelity.matrix import ADDED, BODY, CHAT, EVENTS, JSON, ONLY_BYO, ONLY_MANAGED, Group, Lab
 
 from beyond_ai.testing import (
     LAST_CHUNK,
@@ -302,3 +302,16 @@ async def old_client(lab: Lab) -> None:
     _, received = await lab.relay(old, chunked(200, [EVENTS], [ODD_EVENTS]))
     assert b"transfer-encoding" not in received.names
     assert bytes(received.body) == ODD_EVENTS
+
+
+@GROUP.promise(
+    "Of a Chat stream that was made to report its usage, that one frame is withheld from a client that did not ask",
+    callers=ONLY_MANAGED,
+)
+async def usage_frame(lab: Lab) -> None:
+    frame = b'data: {"id":"1","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}\n\n'
+    answer = ODD_EVENTS + b": ping\n\n" + frame + b"data: [DONE]\n\n"
+    for options, seen in ((b"", answer.replace(frame, b"")), (b',"stream_options":{"include_usage":true}', answer)):
+        asked = lab.ask(body=BODY[:-1] + b',"stream":true%b}' % options)
+        _, received = await lab.relay(asked, chunked(200, [EVENTS], [answer[:99], answer[99:]]))
+        assert bytes(received.body) == seen

@@ -5,7 +5,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 
-from tests.fidelity.matrix import BODY, CHAT, EVENTS, OK, Group, Lab
+from tests.fidelity.matrix import BODY, CHAT, EVENTS, OK, RESPONSES, Group, Lab
 
 from beyond_ai.testing import (
     LAST_CHUNK,
@@ -45,7 +45,10 @@ async def hang_up_in_stream(lab: Lab) -> None:
 
 @GROUP.promise("So does one that hangs up before the answer, or while its own body is going up")
 async def hang_up_early(lab: Lab) -> None:
-    for asked in (lab.ask(), lab.ask([(b"Content-Length", b"1000")], None) + b'{"model"'):
+    for asked in (
+        lab.ask(target=RESPONSES),
+        lab.ask([(b"Content-Length", b"1000")], None, target=RESPONSES) + b'{"model"',
+    ):
         got = asyncio.Event()
         lab.upstream.play(ReadBody(5), Tell(got), Until(asyncio.Event()))
         async with lab.client() as client:
@@ -93,7 +96,7 @@ async def death_before_answer(lab: Lab) -> None:
 async def early_answer(lab: Lab) -> None:
     lab.upstream.play(ReadBody(4), Send(response(413, [], b"too much for me")), Close())
     async with lab.client() as client:
-        await client.send(lab.ask([(b"Content-Length", b"100000")], None) + b'{"model":"m"')
+        await client.send(lab.ask([(b"Content-Length", b"100000")], None, target=RESPONSES) + b'{"model":"m"')
         received = await client.receive()
     assert (received.status, bytes(received.body)) == (413, b"too much for me")
     assert received.header(b"x-beyond-error-source") is None

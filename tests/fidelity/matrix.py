@@ -21,6 +21,8 @@ from beyond_ai.testing import (
 )
 
 CHAT: Final = b"/openai/v1/chat/completions"
+RESPONSES: Final = b"/openai/v1/responses"
+"""Goes up as it comes for every key; a managed Chat request is read first, since it may have to ask for usage."""
 MESSAGES: Final = b"/anthropic/v1/messages"
 BODY: Final = b'{"model":"gpt-4o","messages":[{"role":"user","content":"Hi"}]}'
 OK: Final = response(200, [(b"content-type", b"application/json")], b"{}")

@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from tests.fidelity.matrix import BODY, CHAT, JSON, MESSAGES, OK, ONLY_BYO, ONLY_MANAGED, Group, Lab
+from tests.fidelity.matrix import BODY, CHAT, JSON, MESSAGES, OK, ONLY_BYO, ONLY_MANAGED, RESPONSES, Group, Lab
 
 from beyond_ai.testing import LAST_CHUNK, ReadBody, Send, Tell, chunk, response_head
 
@@ -34,9 +34,12 @@ async def request_not_json(lab: Lab) -> None:
 
 @GROUP.promise("Length or chunks: the same bytes arrive, megabytes of them too")
 async def request_framing(lab: Lab) -> None:
+    for body, target in ((BODY, CHAT), (BIG, RESPONSES)):
+        sent, _ = await lab.relay(lab.ask(body=body, target=target))
+        assert sent.body == body
+        assert sent.header(b"content-length") == b"%d" % len(body)
     sent, _ = await lab.relay(lab.ask(body=BIG))
     assert sent.body == BIG
-    assert sent.header(b"content-length") == b"%d" % len(BIG)
     pieces = b"".join(chunk(BIG[start : start + 70_001]) for start in range(0, len(BIG), 70_001))
     sent, _ = await lab.relay(lab.ask([CHUNKED], None) + pieces + LAST_CHUNK)
     assert sent.body == BIG
@@ -171,7 +174,8 @@ async def host(lab: Lab) -> None:
 async def expect_continue(lab: Lab) -> None:
     lab.upstream.play(Send(response_head(100)), ReadBody(), Send(OK))
     async with lab.client() as client:
-        await client.send(lab.ask([(b"Expect", b"100-continue"), (b"Content-Length", b"%d" % len(BODY))], None))
+        expects = [(b"Expect", b"100-continue"), (b"Content-Length", b"%d" % len(BODY))]
+        await client.send(lab.ask(expects, None, target=RESPONSES))
         await client.receive_interim()
         await client.send(BODY)
         received = await client.receive()
@@ -218,3 +222,28 @@ async def allow_list(lab: Lab) -> None:
     spelled = {(name.lower(), value) for name, value in sent.headers}
     assert spelled == by_gateway | {JSON} | {(name.lower(), value) for name, value in allowed}
     assert len(sent.headers) == len(spelled), "none twice"
+
+
+@GROUP.promise(
+    "A Chat stream is made to ask for its usage, and nothing else in the body moves: one member is added or changed",
+    callers=ONLY_MANAGED,
+)
+async def include_usage(lab: Lab) -> None:
+    plain = b'{ "stream" :true,  "unknown_field":{"z":1,"a":[1.0,1e2]},"messages":[] ,\n"model":"gpt-4o" }\n'
+    sent, _ = await lab.relay(lab.ask(body=plain))
+    assert sent.body == plain.replace(b" }\n", b' ,"stream_options":{"include_usage":true}}\n')
+    refused = plain.replace(b'"messages"', b'"stream_options" : {"a":1, "include_usage":false } , "messages"')
+    sent, _ = await lab.relay(lab.ask(body=refused))
+    assert sent.body == refused.replace(b"false", b"true")
+
+
+@GROUP.promise("With your own key, or without a stream, a request asks for usage only if you do")
+async def own_options(lab: Lab) -> None:
+    for body in (BODY, BODY[:-1] + b',"stream":false}', ODD_BODY):
+        sent, _ = await lab.relay(lab.ask(body=body))
+        assert sent.body == body
+    if lab.caller.managed:
+        return
+    body = BODY[:-1] + b',"stream":true}'
+    sent, _ = await lab.relay(lab.ask(body=body))
+    assert sent.body == body

@@ -1,6 +1,5 @@
 """What an installation costs: distributions, resident memory, and the time to start (reported only)."""
 
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ import httpx
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tests.gateway_process import gateway_config
+from tests.gateway_process import gateway_config, resident
 
 from beyond_ai.testing import GatewayProcess
 
@@ -48,7 +47,6 @@ def test_an_idle_gateway_is_small(tmp_path: Path, record_property: Callable[[str
     with GatewayProcess(gateway_config("127.0.0.1:9", "127.0.0.1:9"), folder=tmp_path) as gateway:
         record_property("ready_seconds", round(time.monotonic() - started, 2))
         assert httpx.get(gateway.url).status_code == 200
-        status = Path(f"/proc/{gateway.process.pid}/status").read_text()
-    [kilobytes] = re.findall(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
-    record_property("resident_bytes", int(kilobytes) << 10)
-    assert int(kilobytes) << 10 < MAX_RESIDENT
+        held = resident(gateway)
+    record_property("resident_bytes", held)
+    assert held < MAX_RESIDENT

@@ -88,6 +88,13 @@ class Settings(BaseSettings):
         600, description="seconds for running requests to end after SIGTERM; keep below the orchestrator's stop timeout"
     )
     shutdown_runtime_timeout_secs: SecondsOrNone = Field(10, description="seconds for the final teardown after that")
+    drain_timeout_secs: SecondsOrNone = Field(
+        120,
+        description="seconds to read on, for its usage, an answer whose client left and whose provider bills it "
+        "all the same; 0: estimate",
+    )
+    drain_max_bytes: Count = Field(16 * 1024 * 1024, description="bytes to read on of one such answer")
+    drain_max_streams: Count = Field(256, description="such answers that are read on at a time")
     tcp_keepalive_idle_secs: Count = Field(
         15, description="seconds of silence before TCP asks whether a provider is still there"
     )

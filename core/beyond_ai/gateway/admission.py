@@ -21,8 +21,9 @@ from beyond_ai.spec.transport import Headers, UpstreamRequest, head_lines
 class Ticket:
     """A request on its way through admission: who asks, by which scheme, and for what.
 
-    `query` is what stands behind the `?`, as sent; None where there is no `?`. `upstream_request` is what
-    goes to the provider, once it has been worked out; it serves again for another request with the same head.
+    `query` is what stands behind the `?`, as sent; None where there is no `?`. `asks_usage` is whether its body is
+    made to ask for usage, should it ask for a stream. `upstream_request` is what goes to the provider, once it has been
+    worked out; it serves again for another request with the same head.
     """
 
     request: Request
@@ -30,6 +31,7 @@ class Ticket:
     query: bytes | None
     scheme: AuthScheme
     credential: str
+    asks_usage: bool
     identity: Identity | None = None
     upstream_request: UpstreamRequest | None = None
 
@@ -67,7 +69,8 @@ class Admission:
                 return rejection.TWO_PROVIDERS
             if owners:
                 route = replace(route, upstream=owners[0])
-        return Ticket(request, route, query, scheme, credential)
+        asks_usage = scheme.managed and route.asks_usage
+        return Ticket(request, route, query, scheme, credential, asks_usage)
 
     def _claim(self, credentials: list[Credential]) -> tuple[AuthScheme | None, str]:
         for scheme in self._managed:
@@ -107,13 +110,11 @@ class Admission:
         """The request as it goes to the provider."""
         request, known = ticket.request, ticket.upstream_request
         if known is not None:
-            if known.content_length == request.content_length:
-                return known
-            target, headers, lines = known.target, known.headers, known.lines
-        else:
-            target, headers = self._forwarded(ticket)
-            lines = head_lines(request.method, target, headers)
+            if known.content_length != request.content_length:
+                known = ticket.upstream_request = known.framed(request.content_length)
+            return known
         upstream = ticket.route.upstream
+        target, headers = self._forwarded(ticket)
         ticket.upstream_request = UpstreamRequest(
             upstream.name,
             request.method,
@@ -124,14 +125,16 @@ class Admission:
             self._tls,
             None if request.chunked else request.content_length,
             request.chunked,
-            lines,
+            head_lines(request.method, target, headers),
         )
         return ticket.upstream_request
 
     def _forwarded(self, ticket: Ticket) -> tuple[bytes, Headers]:
         upstream, target, query = ticket.route.upstream, ticket.route.path, ticket.query
         if ticket.scheme.managed:
-            headers = on_pool_key(ticket.request, upstream.host_header, upstream.pool_headers or [])
+            headers = on_pool_key(
+                ticket.request, upstream.host_header, upstream.pool_headers or [], expect=not ticket.asks_usage
+            )
             query = (without_query_key(query) or None) if query else query
         else:
             headers = on_client_key(ticket.request, upstream.host_header)

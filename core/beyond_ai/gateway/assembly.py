@@ -8,6 +8,7 @@ from beyond_ai.config import Settings
 from beyond_ai.config.resolution import unresolved
 from beyond_ai.errors import BeyondError, ConfigError, PluginError
 from beyond_ai.gateway.admission import Admission
+from beyond_ai.gateway.drain import DrainLimits, Drains
 from beyond_ai.gateway.gateway import Clock, Gateway
 from beyond_ai.gateway.metering import Ledger
 from beyond_ai.gateway.metrics import Metrics
@@ -83,6 +84,9 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
         metrics=metrics,
         new_scanner=factory,
         client_write_timeout=settings.client_write_timeout_secs,
+        drains=Drains(
+            DrainLimits(settings.drain_timeout_secs, settings.drain_max_bytes, settings.drain_max_streams), metrics
+        ),
         request_ids=RequestIds(),
         clock=Clock(),
     )

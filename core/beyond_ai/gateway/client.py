@@ -45,6 +45,8 @@ BODY_TIMEOUT: Final = 60.0
 """Seconds between two reads of a request body."""
 KEEP_ALIVE: Final = 75.0
 """Seconds that an idle connection is kept; longer than the pools of the usual SDKs and load balancers (60)."""
+MAX_DELAYED: Final = 32_768
+"""Bytes that are not held back for the end of a turn: there may be many more reads to it."""
 LINGER: Final = 5.0
 """Seconds to let a client read a refusal while it is still sending."""
 
@@ -403,10 +405,17 @@ class ClientConnection(asyncio.Protocol):
         request = ticket.request
         meter = gateway.meter(ticket, self._request_id)
         secret = ticket.route.upstream.secret if ticket.scheme.managed else None
-        exchange = Exchange(self, meter, has_body=request.has_body, method=request.method, secret=secret)
+        upstream = ticket.route.upstream
+        drains = gateway.drains if ticket.scheme.managed and upstream.provider.keeps_generating else None
+        exchange = Exchange(self, meter, has_body=request.has_body, method=request.method, secret=secret, drains=drains)
         self._exchange = exchange
-        self._provider_header = ticket.route.upstream.response_header
-        exchange.open(ticket.route.upstream.transport, gateway.admission.upstream_request(ticket))
+        self._provider_header = upstream.response_header
+        upstream_request = gateway.admission.upstream_request(ticket)
+        if ticket.asks_usage and request.has_body:
+            expects = request.expects_continue and not self._request_complete
+            exchange.open_asking(upstream.transport, upstream_request, expects_continue=expects)
+        else:
+            exchange.open(upstream.transport, upstream_request)
 
     def _fall_through(self, request: Request, path: bytes, query: bytes) -> None:
         if request.upgrade or request.unknown_coding:
@@ -523,6 +532,8 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._unsent:
             self._unsent.append(data)
+            if len(data) >= MAX_DELAYED:
+                self._flush()
         else:
             self.transport.write(data)
 

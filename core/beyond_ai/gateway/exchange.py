@@ -10,10 +10,13 @@ by a direct call. What it decides is when: which phase comes next stands in one 
     ENDED      nothing more happens
 """
 
+from collections.abc import Callable
 from enum import IntEnum, auto
 from typing import Final, Protocol
 
+from beyond_ai.gateway.drain import Drains
 from beyond_ai.gateway.headers import ResponseHead, header_lines
+from beyond_ai.gateway.include_usage import HOLD_BYTES, UsageForcer
 from beyond_ai.gateway.metering import Meter
 from beyond_ai.gateway.redaction import Redactor, without_secret
 from beyond_ai.gateway.rejection import (
@@ -24,6 +27,7 @@ from beyond_ai.gateway.rejection import (
     UPSTREAM_TIMEOUT,
     Rejection,
 )
+from beyond_ai.gateway.withhold import UsageFrameFilter
 from beyond_ai.spec.sink import Outcome
 from beyond_ai.spec.transport import (
     FailureStage,
@@ -33,6 +37,10 @@ from beyond_ai.spec.transport import (
     UpstreamFailure,
     UpstreamRequest,
 )
+
+COLLECT_BYTES: Final = 512 * 1024
+"""How long a body that may have to change can be to be collected first, so that its new length can be stated. A longer
+one goes up in chunks as it comes."""
 
 
 class Phase(IntEnum):
@@ -97,44 +105,112 @@ class ClientSide(Protocol):
         """Go on reading the request."""
 
 
+class _Gone:
+    """In the place of a client that has left, while its answer is drained."""
+
+    def informational(self, status: int, headers: Headers) -> None:
+        """Nobody is there."""
+
+    def head(self, status: int, reason: bytes, head: ResponseHead, bodiless: bool) -> None:
+        """Nobody is there."""
+
+    def body(self, data: bytes) -> None:
+        """Nobody is there."""
+
+    def end(self) -> None:
+        """Nobody is there."""
+
+    def refuse(self, rejection: Rejection) -> None:
+        """Nobody is there."""
+
+    def abort(self) -> None:
+        """Nobody is there."""
+
+    def pause_reading(self) -> None:
+        """Nobody is there."""
+
+    def resume_reading(self) -> None:
+        """Nobody is there."""
+
+
 class Exchange:
     """One admitted request. Feeds the meter, keeps the limit on the request body, ends exactly once."""
 
     __slots__ = (
         "_client",
         "_client_body",
+        "_collected",
+        "_drains",
+        "_filter",
+        "_forcer",
         "_has_body",
         "_head_only",
         "_meter",
+        "_pending",
         "_received",
         "_redactor",
         "_scan",
         "_secret",
         "_tap",
         "_upstream",
+        "drained",
         "phase",
     )
 
     def __init__(
-        self, client: ClientSide, meter: Meter, *, has_body: bool, method: bytes, secret: bytes | None = None
+        self,
+        client: ClientSide,
+        meter: Meter,
+        *,
+        has_body: bool,
+        method: bytes,
+        secret: bytes | None = None,
+        drains: Drains | None = None,
     ) -> None:
-        """HAS_BODY is whether the head announces a body; SECRET is the pool key that must not come back."""
+        """HAS_BODY is whether the head announces a body; SECRET is the pool key that must not come back.
+
+        DRAINS is given where the provider goes on, and bills, when a client leaves.
+        """
         self.phase = Phase.SENDING
+        self.drained = 0
+        """bytes that came after the client had left"""
         self._client = client
         self._client_body = client.body
         self._meter = meter
-        self._tap = meter.tap.feed
+        self._tap: Callable[[bytes], None] = meter.tap.feed
         self._scan = meter.scan
         self._has_body = has_body
         self._head_only = method == b"HEAD"
         self._received = 0
         self._secret = secret
+        self._drains = drains
         self._redactor: Redactor | None = None
+        self._forcer: UsageForcer | None = None
+        self._filter: UsageFrameFilter | None = None
+        self._collected: list[bytes] | None = None
+        self._pending: tuple[Transport, UpstreamRequest] | None = None
         self._upstream: UpstreamExchange | None = None
 
     def open(self, transport: Transport, request: UpstreamRequest) -> None:
         """Start the provider's side."""
         self._upstream = transport.open(request, self)
+
+    def open_asking(self, transport: Transport, request: UpstreamRequest, *, expects_continue: bool) -> None:
+        """Start the provider's side for a REQUEST whose body, if it is for a stream, is made to ask for usage.
+
+        It is read first (EXPECTS_CONTINUE is whether the client waits to be told), and sent when its length is known.
+        """
+        scanner = self._meter.scanner
+        assert scanner is not None
+        if expects_continue:
+            self._client.informational(100, [])
+        if request.content_length is not None and request.content_length <= COLLECT_BYTES:
+            self._forcer = UsageForcer(scanner)
+            self._collected = []
+            self._pending = transport, request
+        else:
+            self._forcer = UsageForcer(scanner, HOLD_BYTES)
+            self.open(transport, request.framed(None))
 
     def _move(self, step: Step) -> bool:
         """Take STEP; False when it comes too late, because the exchange has ended."""
@@ -148,30 +224,61 @@ class Exchange:
 
     def client_body(self, data: bytes) -> None:
         """Take the next DATA of the request body."""
-        if self._upstream is None or self.phase is Phase.ENDED:
+        if self.phase is Phase.ENDED:
             return
         self._received += len(data)
         if self._received > MAX_BODY:
             self._give_up(BODY_TOO_LARGE, Outcome.CUT_SHORT)
             return
-        if self._scan is not None:
+        forcer = self._forcer
+        if forcer is not None:
+            data = forcer.feed(data)
+            if self._collected is not None:
+                self._collected.append(data)
+                return
+            if not data:
+                return
+        elif self._scan is not None:
             self._scan(data)
-        self._upstream.send(data)
+        if self._upstream is not None:
+            self._upstream.send(data)
 
     def client_end(self) -> None:
         """Take the end of the request."""
-        if self._move(Step.REQUEST_END) and self._has_body and self._upstream is not None:
+        if not self._move(Step.REQUEST_END) or not self._has_body:
+            return
+        if self._forcer is not None:
+            self._end_asking(self._forcer)
+        if self._upstream is not None:
             self._upstream.send_end()
 
+    def _end_asking(self, forcer: UsageForcer) -> None:
+        """Send what is left of a body that was made to ask for usage."""
+        rest = forcer.end()
+        if self._pending is not None and self._collected is not None:
+            transport, request = self._pending
+            body = b"".join([*self._collected, rest])
+            self._pending = self._collected = None
+            self.open(transport, request if len(body) == self._received else request.framed(len(body)))
+            rest = body
+        if rest and self._upstream is not None:
+            self._upstream.send(rest)
+
     def client_lost(self) -> None:
-        """The client is gone: the provider's side is let go at once."""
+        """The client is gone: the provider's side is let go at once, or drained where it would go on all the same."""
+        if self._drain():
+            return
         if self._move(Step.BREAK):
             self._abort_upstream()
-            self._meter.finish(Outcome.CLIENT_CANCELLED)
+            self._meter.finish(Outcome.CLIENT_CANCELLED, delivered=self._delivered)
 
     def client_timeout(self, rejection: Rejection) -> None:
         """The client stopped sending, or stopped reading."""
-        self._give_up(rejection, Outcome.CLIENT_CANCELLED)
+        client = self._client
+        if self._drain():
+            client.abort()
+        else:
+            self._give_up(rejection, Outcome.CLIENT_CANCELLED)
 
     def client_pause(self) -> None:
         """The client is slow: read no more from the provider."""
@@ -206,6 +313,12 @@ class Exchange:
                 self._redactor = Redactor(self._secret)
                 self._client_body = self._redacted
         self._meter.response_head(status, head.streaming)
+        if head.encoding:
+            self._tap = self._meter.decode(head.encoding)
+        elif self._forcer is not None and self._forcer.added and head.streaming and status < 300:
+            self._filter = UsageFrameFilter()
+            self._client_body = self._filtered
+            head.length = None
         self._client.head(status, reason, head, self._head_only or status in (204, 304))
 
     def upstream_body(self, data: bytes) -> None:
@@ -219,26 +332,41 @@ class Exchange:
         if clean:
             self._client.body(clean)
 
+    def _filtered(self, data: bytes) -> None:
+        assert self._filter is not None
+        data = self._filter.feed(data)
+        if data:
+            self._client.body(data)
+
+    def _discarded(self, data: bytes) -> None:
+        self.drained += len(data)
+        if self._drains is not None:
+            self._drains.discarded(self)
+
     def upstream_end(self) -> None:
         """The whole answer has come."""
         if self._move(Step.RESPONSE_END):
-            if self._redactor is not None and (rest := self._redactor.end()):
-                self._client.body(rest)
+            self._flush_held()
             self._meter.finish(Outcome.OK)
+            if self._client is _GONE and self._drains is not None:
+                self._drains.ended(self, complete=True)
             self._upstream = None  # a cycle: the transport's exchange has this one
             self._client.end()
 
     def upstream_failed(self, failure: UpstreamFailure) -> None:
         """The provider's side failed: refuse if nothing was sent to the client yet, else break its connection."""
-        answered = self.phase in (Phase.EARLY, Phase.ANSWERING)
+        answered, delivered = self.phase in (Phase.EARLY, Phase.ANSWERING), self._delivered
         if not self._move(Step.BREAK):
             return
         self._meter.failure(failure)
+        if self._client is _GONE and self._drains is not None:
+            self._drains.ended(self, complete=False)
         if answered:
+            self._flush_held()
             self._meter.finish(Outcome.CUT_SHORT)
             self._client.abort()
             return
-        self._meter.finish(Outcome.UPSTREAM_ERROR)
+        self._meter.finish(Outcome.UPSTREAM_ERROR, delivered=delivered and failure.timed_out)
         if failure.stage is FailureStage.CONNECT:
             self._client.refuse(UNREACHABLE)
         else:
@@ -254,17 +382,58 @@ class Exchange:
 
     # Endings
 
+    @property
+    def _delivered(self) -> bool:
+        """Whether the provider has the whole request and has not answered."""
+        return self.phase is Phase.WAITING and self._upstream is not None
+
+    def _flush_held(self) -> None:
+        """Pass on what a filter held back, now that nothing more comes."""
+        if self._redactor is not None and (rest := self._redactor.end()):
+            self._client.body(rest)
+        if self._filter is not None and (rest := self._filter.end()):
+            self._client.body(rest)
+
     def _give_up(self, rejection: Rejection, outcome: Outcome) -> None:
-        answered = self.phase in (Phase.EARLY, Phase.ANSWERING)
+        answered, delivered = self.phase in (Phase.EARLY, Phase.ANSWERING), self._delivered
         if not self._move(Step.BREAK):
             return
         self._abort_upstream()
-        self._meter.finish(outcome)
+        self._meter.finish(outcome, delivered=delivered)
         if answered:
             self._client.abort()
         else:
             self._client.refuse(rejection)
 
+    def _drain(self) -> bool:
+        """Go on without the client, so that the exact usage is heard; False where that is not to be had."""
+        if (
+            self._drains is None
+            or self._upstream is None
+            or self.phase not in (Phase.WAITING, Phase.ANSWERING)
+            or self._meter.has_ended
+            or not self._drains.begin(self)
+        ):
+            return False
+        self._client = _GONE
+        self._client_body = self._discarded
+        self._redactor = self._filter = None
+        self._meter.client_left()
+        self._upstream.resume()
+        return True
+
+    def stop_draining(self) -> None:
+        """Let the provider's side go: a bound was reached."""
+        delivered = self._delivered
+        if self._move(Step.BREAK):
+            self._abort_upstream()
+            self._meter.finish(Outcome.CLIENT_CANCELLED, delivered=delivered)
+
     def _abort_upstream(self) -> None:
         if self._upstream is not None:
             self._upstream.abort()
+            self._upstream = None
+        self._collected = self._pending = None
+
+
+_GONE: Final = _Gone()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from beyond_ai.gateway.admission import Admission, Ticket
+from beyond_ai.gateway.drain import Drains
 from beyond_ai.gateway.metering import Ledger, Meter
 from beyond_ai.gateway.metrics import Metrics
 from beyond_ai.gateway.rejection import Rejection
@@ -32,6 +33,7 @@ class Gateway:
     metrics: Metrics
     new_scanner: Callable[[], Scanner]
     client_write_timeout: float
+    drains: Drains
     request_ids: RequestIds
     clock: Clock
 

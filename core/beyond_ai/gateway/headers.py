@@ -26,6 +26,7 @@ POOL_BETAS: Final = frozenset(
 """Tokens of `anthropic-beta` that may ride on a pool key: none changes the price or runs anything on the account."""
 
 _POOL_KINDS: Final = frozenset({HeaderKind.ALLOWED, HeaderKind.EXPECT})
+_POOL_KINDS_MET: Final = frozenset({HeaderKind.ALLOWED})
 _CLIENT_KINDS: Final = frozenset(
     {
         HeaderKind.OTHER,
@@ -39,11 +40,12 @@ _CLIENT_KINDS: Final = frozenset(
 )
 _ANTHROPIC_BETA: Final = HeaderKind.ANTHROPIC_BETA
 _IDENTITY: Final = (b"accept-encoding", b"identity")
-_END_TO_END, _DROPPED, _CONNECTION, _CONTENT_LENGTH, _CONTENT_TYPE, _TRANSFER_ENCODING = range(6)
+_END_TO_END, _DROPPED, _CONNECTION, _CONTENT_ENCODING, _CONTENT_LENGTH, _CONTENT_TYPE, _TRANSFER_ENCODING = range(7)
 _UNNAMED: Final = (b",keep-alive", b",close", b",Keep-Alive", b",Close")
 """Values of `Connection` that name no header."""
 _RESPONSE_KINDS: Final = {
     b"connection": _CONNECTION,
+    b"content-encoding": _CONTENT_ENCODING,
     b"content-length": _CONTENT_LENGTH,
     b"content-type": _CONTENT_TYPE,
     b"keep-alive": _DROPPED,
@@ -71,14 +73,15 @@ class ResponseHead:
     """A provider's response headers, as far as they go on to the client.
 
     `length` is what `content-length` says, in bytes; None when the framing does not tell it. It is not among
-    `headers`. `streaming` is whether the content type is an event stream. `lines` are `headers` as they stand in a head.
+    `headers`. `encoding` is all that `content-encoding` says, empty for
+    none. `streaming` is whether the content type is an event stream. `lines` are `headers` as they stand in a head.
     """
 
-    __slots__ = ("headers", "length", "lines", "streaming")
+    __slots__ = ("encoding", "headers", "length", "lines", "streaming")
 
     def __init__(self, headers: Headers) -> None:
         kept: Headers = []
-        named = b""
+        named = encoding = b""
         length: int | None = None
         chunked = streaming = False
         for header in headers:
@@ -90,6 +93,9 @@ class ResponseHead:
             elif kind == _CONTENT_TYPE:
                 streaming = b"event-stream" in header[1].lower()
                 kept.append(header)
+            elif kind == _CONTENT_ENCODING:
+                encoding = b"%b,%b" % (encoding, header[1]) if encoding else header[1]
+                kept.append(header)
             elif kind == _TRANSFER_ENCODING:
                 chunked = True
             elif kind == _CONNECTION:
@@ -97,6 +103,7 @@ class ResponseHead:
         if named and named not in _UNNAMED:
             names = [token.strip().lower() for token in named.split(b",")]
             kept = [header for header in kept if header[0].lower() not in names]
+        self.encoding = encoding
         self.headers = kept
         self.lines = header_lines(kept)
         self.length = None if chunked else length
@@ -113,12 +120,16 @@ def on_client_key(request: Request, host: bytes) -> Headers:
     return headers
 
 
-def on_pool_key(request: Request, host: bytes, credentials: Headers) -> Headers:
-    """The headers of REQUEST as they go to HOST on a pool key, which CREDENTIALS present."""
+def on_pool_key(request: Request, host: bytes, credentials: Headers, *, expect: bool = True) -> Headers:
+    """The headers of REQUEST as they go to HOST on a pool key, which CREDENTIALS present.
+
+    EXPECT is whether an expectation goes on; where the gateway reads the body first, it meets that itself.
+    """
+    kinds = _POOL_KINDS if expect else _POOL_KINDS_MET
     named = request.connection
     headers: Headers = [(b"Host", host), _IDENTITY, *credentials]
     for header, kind in zip(request.headers, request.kinds, strict=True):
-        if kind in _POOL_KINDS:
+        if kind in kinds:
             if not (named and header[0].lower() in named):
                 headers.append(header)
         elif kind is _ANTHROPIC_BETA and (value := _allowed_betas(header[1])):

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
+from beyond_ai.gateway.decoding import DecodingTap, decoding_tap
 from beyond_ai.gateway.metrics import Metrics
 from beyond_ai.gateway.route import Route
 from beyond_ai.gateway.tap import Tap
-from beyond_ai.gateway.usage import Usage, parse_usage
+from beyond_ai.gateway.usage import Usage, has_event_form, parse_usage
 from beyond_ai.spec.auth import Identity
 from beyond_ai.spec.scanner import Scanner
 from beyond_ai.spec.sink import Outcome, UsageEvent
@@ -91,19 +92,23 @@ class Meter:
     """Watches one exchange; `identity` is None for a client's own key, which is counted and not billed."""
 
     __slots__ = (
+        "_decoding",
+        "_delivered",
         "_elapsed",
         "_identity",
         "_ledger",
+        "_left",
         "_outcome",
         "_provider",
         "_request_id",
         "_route",
-        "_scanner",
         "_started",
         "_status",
         "_streaming",
         "_time",
         "_ttft",
+        "scan",
+        "scanner",
         "tap",
     )
 
@@ -122,17 +127,17 @@ class Meter:
         self._identity = identity
         self._request_id = request_id
         self._started = started
-        self._scanner = scanner
+        self.scanner = scanner
+        """what looks at the request body; None when nobody asks for its model"""
+        self.scan: Callable[[bytes], None] | None = None if scanner is None else scanner.feed
+        self._decoding: DecodingTap | None = None
+        self._left = self._delivered = False
+        self._elapsed = 0.0
         self._provider = ledger.metrics.providers[route.upstream.name]
         self._status: int | None = None
         self._ttft = 0.0
         self._streaming = False
         ledger.metrics.in_flight += 1
-
-    @property
-    def scan(self) -> Callable[[bytes], None] | None:
-        """Where the request body is looked at as it passes; None when nobody asks for its model."""
-        return None if self._scanner is None else self._scanner.feed
 
     def connect_retry(self) -> None:
         """Count one more attempt to connect."""
@@ -148,20 +153,41 @@ class Meter:
         if streaming:
             self._ledger.metrics.active_streams += 1
 
+    def decode(self, encoding: bytes) -> Callable[[bytes], None]:
+        """Where the answer's bytes go instead of into `tap`, given its ENCODING as `content-encoding` has it."""
+        decoding = self._decoding = decoding_tap(encoding, self.tap)
+        return self.tap.feed if decoding is None else decoding.feed
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the answer has come to its own end by now, whatever the transport says."""
+        wire = self._route.wire
+        return wire is None or not wire.metered or parse_usage(wire, self._streaming, self.tap, complete=False).finished
+
+    def client_left(self) -> None:
+        """Take note that the client has left, while the answer is still read."""
+        self._left = True
+        self._elapsed = time.perf_counter() - self._started
+
     def failure(self, failure: UpstreamFailure) -> None:
         """Log why the provider's side failed."""
         _log.warning(
             "%s: %s failure: %s [%s]", self._route.upstream.name, failure.stage.value, failure.message, self._request_id
         )
 
-    def finish(self, outcome: Outcome) -> None:
-        """Account for the exchange; called exactly once, when it ends."""
+    def finish(self, outcome: Outcome, *, delivered: bool = False) -> None:
+        """Account for the exchange; called exactly once, when it ends.
+
+        DELIVERED is whether the provider had the whole request and did not answer, though it may well have worked.
+        """
         metrics = self._ledger.metrics
         metrics.in_flight -= 1
         if self._streaming:
             metrics.active_streams -= 1
-        self._outcome = outcome
-        self._elapsed = time.perf_counter() - self._started
+        self._outcome = outcome = Outcome.CLIENT_CANCELLED if self._left else outcome
+        self._delivered = delivered
+        if not self._left:
+            self._elapsed = time.perf_counter() - self._started
         if self._status is not None:
             self._provider.latency.observe(self._elapsed)
             if outcome is _OK and self._status >= 400:
@@ -177,7 +203,13 @@ class Meter:
         assert wire is not None
         metrics = self._ledger.metrics
         quirk = self._route.upstream.provider.usage
-        usage = parse_usage(wire, self._streaming, self.tap, complete=self._outcome in _WHOLE, quirk=quirk)
+        whole = self._outcome in _WHOLE
+        if self._decoding is not None:
+            whole = self._end_decoding(self._decoding) and whole
+        usage = parse_usage(wire, self._streaming, self.tap, complete=whole, quirk=quirk)
+        if not usage.found and not self._streaming and has_event_form(self.tap):
+            self._streaming = True
+            usage = parse_usage(wire, True, self.tap, complete=whole, quirk=quirk)
         if usage.found:
             tokens = metrics.tokens
             tokens["input"] += usage.input_tokens
@@ -186,14 +218,38 @@ class Meter:
             tokens["cache_write"] += usage.cache_write_tokens
         if self._identity is None:
             return
-        if usage.finished and self._outcome is Outcome.CLIENT_CANCELLED:
+        if usage.finished and self._outcome is Outcome.CLIENT_CANCELLED and not self._left:
             self._outcome = Outcome.OK
         if not usage.found and self._status is not None and self._status < 300:
             metrics.usage_parse_errors += 1
-        self._ledger.record(self._event(self._identity, usage))
+        estimated = self._lacks_usage(usage)
+        if estimated:
+            metrics.usage_estimated += 1
+            usage.input_tokens = max(usage.input_tokens, 0 if self.scanner is None else self.scanner.words)
+        self._ledger.record(self._event(self._identity, usage, estimated))
 
-    def _event(self, identity: Identity, usage: Usage) -> UsageEvent:
-        requested = self._scanner.model if self._scanner is not None else None
+    def _end_decoding(self, decoding: DecodingTap) -> bool:
+        """Decode no more; whether the whole answer was decoded."""
+        decoding.end()
+        if decoding.failed:
+            _log.warning(
+                "%s: answer could not be decoded for metering: %s [%s]",
+                self._route.upstream.name,
+                decoding.reason,
+                self._request_id,
+            )
+        return decoding.complete
+
+    def _lacks_usage(self, usage: Usage) -> bool:
+        """Whether tokens were spent that no usage report accounts for: a provider's refusal costs none."""
+        if self._status is None:
+            return self._delivered
+        if self._status >= 300 or usage.error:
+            return False
+        return not usage.found or not (usage.finished or self._outcome in _WHOLE)
+
+    def _event(self, identity: Identity, usage: Usage, estimated: bool) -> UsageEvent:
+        requested = self.scanner.model if self.scanner is not None else None
         requested_model = safe_model(requested) if requested else ""
         wire = self._route.wire
         return UsageEvent(
@@ -215,6 +271,7 @@ class Meter:
             service_tier=usage.service_tier,
             server_tool_calls=usage.server_tool_calls,
             usage_wire=wire.dialect if usage.found and wire is not None else None,
+            usage_estimated=estimated,
             outcome=self._outcome,
             upstream_status=self._status,
             latency_ms=round(self._elapsed * 1000),

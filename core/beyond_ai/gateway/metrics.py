@@ -22,8 +22,10 @@ REASONS: Final = (
     "rate_limit",
     "rate_limit_byo_global",
 )
-_TTFT_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_LATENCY_BUCKETS: Final = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+DRAIN_RESULTS: Final = ("complete", "failed", "timeout", "bytes", "full", "shutdown")
+"""How a drain ends: the answer's own end, the provider's failure, its bounds, no room to begin, the program's end."""
+_TTFT_BUCKETS: Final[Sequence[float]] = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LATENCY_BUCKETS: Final[Sequence[float]] = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 
 class Histogram:
@@ -73,6 +75,9 @@ class Metrics(Collector):
         self.active_streams = 0
         self.in_flight = 0
         self.usage_parse_errors = 0
+        self.usage_estimated = 0
+        self.draining = 0
+        self.drains = dict.fromkeys(DRAIN_RESULTS, 0)
         self.usage_write_errors = 0
         self.plugin_events: dict[tuple[str, str], int] = {}
 
@@ -96,6 +101,9 @@ class Metrics(Collector):
         yield GaugeMetricFamily("ai_requests_in_flight", "Requests admitted and not yet ended.", self.in_flight)
         yield _counter("ai_usage_parse_errors", "Managed 2xx answers without readable usage.", self.usage_parse_errors)
         yield _counter("ai_usage_write_errors", "Usage events that a sink failed to take.", self.usage_write_errors)
+        yield _counter("ai_usage_estimated", "Usage events whose counts are an estimate.", self.usage_estimated)
+        yield _labelled("ai_drains", "Answers read on without their client, by their end.", "result", self.drains)
+        yield GaugeMetricFamily("ai_drains_in_progress", "Answers being read on without their client.", self.draining)
         events = CounterMetricFamily("ai_plugin_events", "Events counted by plugins.", labels=["event", "label"])
         for pair, count in list(self.plugin_events.items()):
             events.add_metric(list(pair), count)

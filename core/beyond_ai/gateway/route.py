@@ -14,7 +14,7 @@ from typing import Final
 from beyond_ai.errors import ConfigError
 from beyond_ai.gateway.credentials import Credential
 from beyond_ai.gateway.usage import Wire, wire_of
-from beyond_ai.spec.provider import Dialect, KeyScheme, Provider
+from beyond_ai.spec.provider import Dialect, KeyScheme, Provider, StreamUsage
 from beyond_ai.spec.transport import Headers, Transport
 
 MAX_KNOWN: Final = 1024
@@ -56,6 +56,11 @@ class Route:
     bare: bool
     wire: Wire | None
     endpoint: bool
+
+    @property
+    def asks_usage(self) -> bool:
+        """Whether a stream has to be asked for its usage, on a managed request."""
+        return self.wire is Wire.CHAT and self.upstream.provider.stream_usage is StreamUsage.OPTION
 
     @property
     def dialect(self) -> Dialect:

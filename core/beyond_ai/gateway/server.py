@@ -77,15 +77,18 @@ async def serve(
     await _start_sinks(assembly)
     application = front(version, list(assembly.upstreams), gateway.count_rejection)
     health = Health()
+    loop = asyncio.get_running_loop()
+    grace_ends = math.inf
     client_server = _Server(_client_config(assembly, application))
     admin_server = _Server(_admin_config(assembly, version, health))
 
     def stop(signal_number: int) -> None:
         if client_server.should_exit and signal_number == signal.SIGINT:
             client_server.force_exit = True
+        nonlocal grace_ends
+        grace_ends = min(grace_ends, loop.time() + assembly.settings.shutdown_grace_period_secs)
         health.draining = client_server.should_exit = True
 
-    loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop, signal_number)
     clock = asyncio.create_task(_tick(assembly, client_server))
@@ -99,8 +102,11 @@ async def serve(
     ready()
     try:
         await client_task
+        while gateway.drains and not client_server.force_exit and loop.time() < grace_ends:  # noqa: ASYNC110 - a flag
+            await asyncio.sleep(0.05)
     finally:
         clock.cancel()
+        gateway.drains.stop()
         for connection in list(client_server.server_state.connections):
             cast("ClientConnection", connection).transport.abort()
         await asyncio.sleep(0)
@@ -148,6 +154,7 @@ async def _tick(assembly: Assembly, server: uvicorn.Server) -> None:
     while True:
         await asyncio.sleep(1.0)
         now = assembly.gateway.clock.now = loop.time() - started
+        assembly.gateway.drains.tick()
         for connection in list(server.server_state.connections):
             cast("ClientConnection", connection).tick(now)
 

@@ -56,7 +56,7 @@ class UsageEvent:
         provider: the provider's name, as in the path.
         model: as the provider answered it, else as requested; empty when neither was readable.
         requested_model: as the client sent it; empty when not readable.
-        stream: whether the answer was an event stream, by its content type.
+        stream: whether the answer was an event stream, by its content type, or by its form where that says nothing.
         input_tokens: the prompt. On the OpenAI wires cached tokens are included, on Anthropic's they are not.
         output_tokens: what was generated, reasoning included.
         cache_read_tokens: of the prompt, read from the provider's cache.

@@ -43,6 +43,21 @@ class UpstreamRequest:
     chunked: bool
     lines: bytes = b""
 
+    def framed(self, content_length: int | None) -> "UpstreamRequest":
+        """The same head for a body of CONTENT_LENGTH bytes, or, for None, in chunks."""
+        return UpstreamRequest(
+            self.provider,
+            self.method,
+            self.target,
+            self.headers,
+            self.host,
+            self.port,
+            self.tls,
+            content_length,
+            content_length is None,
+            self.lines,
+        )
+
 
 def head_lines(method: bytes, target: bytes, headers: Headers) -> bytes:
     """The request line and HEADERS as HTTP/1.1 has them, each with its line end: a head but for framing and its end."""

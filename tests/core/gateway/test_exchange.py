@@ -109,8 +109,8 @@ class RecordingMeter(Meter):
         super().__init__(Ledger(metrics, ()), route, None, "1-0", 0.0, None)
         self.calls = calls
 
-    def finish(self, outcome: Outcome) -> None:
-        super().finish(outcome)
+    def finish(self, outcome: Outcome, *, delivered: bool = False) -> None:
+        super().finish(outcome, delivered=delivered)
         self.calls.append(f"meter: {outcome.value}")
 
 

@@ -18,6 +18,9 @@ FAMILIES = {
     "ai_requests_in_flight": "gauge",
     "ai_usage_parse_errors": "counter",
     "ai_usage_write_errors": "counter",
+    "ai_usage_estimated": "counter",
+    "ai_drains": "counter",
+    "ai_drains_in_progress": "gauge",
     "ai_plugin_events": "counter",
 }
 TTFT = ["0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "+Inf"]

@@ -25,6 +25,9 @@ _NEAR_BYTES: Final = 2 * 1024
 _OBJECT_FOLLOWS: Final = re.compile(rb"(?>(?:[ \t]|\n(?:data:)?)*):(?>(?:[ \t]|\n(?:data:)?)*)\{")
 """After a key: its value is an object. Line breaks are those of an event with several data lines."""
 
+_EVENT_STREAM: Final = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*+(?:data|event|id|retry)?:")
+"""The beginning of a first line with a field, or of a comment
+(https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
 _BODY_PATH: Final = ("usage",)
 _MESSAGE_START_PATH: Final = ("message", "usage")
 _MODEL_PARENTS: Final = ("message", "response")
@@ -57,6 +60,11 @@ def parse_usage(
             if quirk.adjust is not None:
                 adjust_counts(quirk.adjust, report, usage)
     return usage
+
+
+def has_event_form(tap: Tap) -> bool:
+    """Whether the answer begins as an event stream does, which no JSON can: for one whose content type says nothing."""
+    return _EVENT_STREAM.match(tap.head()) is not None
 
 
 # One JSON body

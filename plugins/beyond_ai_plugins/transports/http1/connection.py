@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_HEAD: Final = 262_144
 """Bytes of a response head."""
+MAX_DELAYED: Final = 32_768
+"""Bytes that are not held back for the end of a turn."""
 
 
 class Connection(asyncio.Protocol):
@@ -126,15 +128,18 @@ class Connection(asyncio.Protocol):
         """Send DATA when all sockets that are ready now have been read.
 
         A write is a system call that may wake the peer's processor; head and body go out together, and what many
-        exchanges send goes out back to back.
+        exchanges send goes out back to back. Much of it goes at once: there may be many more reads to this turn, and only
+        the transport can say that it has enough.
         """
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(data)
+        if len(data) >= MAX_DELAYED:
+            self._flush()
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
-        if self.alive:
+        if self.alive and unsent:
             self.transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     def pause_writing(self) -> None:
