@@ -1,4 +1,4 @@
-"""Every recorded answer, relayed for a virtual key by a running gateway, arrives unchanged and leaves the right event."""
+"""Every recorded answer, relayed for a virtual key by a running gateway, arrives whole and leaves the right event."""
 
 import json
 import socket

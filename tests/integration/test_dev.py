@@ -46,10 +46,13 @@ def test_the_banner_says_what_it_turned_on(dev: GatewayProcess, key: str) -> Non
 def test_the_curl_command_as_printed(dev: GatewayProcess, key: str, tmp_path: Path) -> None:
     found = re.search(r"^curl -N .*?\n(?=\n)", dev.stderr, re.MULTILINE | re.DOTALL)
     assert found
+    events = len(dev.usage)
     printed = run(dev, ["bash", "-c", found[0]], tmp_path)
     assert printed.startswith("data: {")
     assert printed.rstrip().endswith("data: [DONE]")
-    assert '"usage":{' in printed
+    assert '"usage":{' not in printed, "it did not ask"
+    [event] = dev.wait_usage_events(1, since=events)
+    assert event["usage_wire"] == "openai"
 
 
 def test_the_python_snippet_as_printed(dev: GatewayProcess, key: str, tmp_path: Path) -> None:

@@ -113,14 +113,14 @@ Stream an answer; its usage event appears here, on stdout:
 curl -N {url}/v1/chat/completions \\
   -H "Authorization: Bearer {key}" \\
   -H "Content-Type: application/json" \\
-  -d '{{"model": "echo", "stream": true, "stream_options": {{"include_usage": true}},
+  -d '{{"model": "echo", "stream": true,
        "messages": [{{"role": "user", "content": "Hello there"}}]}}'
 
 from openai import OpenAI
 client = OpenAI(base_url="{url}/v1", api_key="{key}")
 stream = client.chat.completions.create(
-    model="echo", stream=True, stream_options={{"include_usage": True}},
+    model="echo", stream=True,
     messages=[{{"role": "user", "content": "Hello there"}}])
 for chunk in stream:
-    print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", flush=True)
+    print(chunk.choices[0].delta.content or "", end="", flush=True)
 """
