@@ -233,10 +233,10 @@ class Exchange:
         forcer = self._forcer
         if forcer is not None:
             data = forcer.feed(data)
+            if not data:
+                return
             if self._collected is not None:
                 self._collected.append(data)
-                return
-            if not data:
                 return
         elif self._scan is not None:
             self._scan(data)
@@ -254,15 +254,17 @@ class Exchange:
 
     def _end_asking(self, forcer: UsageForcer) -> None:
         """Send what is left of a body that was made to ask for usage."""
-        rest = forcer.end()
-        if self._pending is not None and self._collected is not None:
+        pieces = self._collected or []
+        if rest := forcer.end():
+            pieces.append(rest)
+        if self._pending is not None:
             transport, request = self._pending
-            body = b"".join([*self._collected, rest])
             self._pending = self._collected = None
-            self.open(transport, request if len(body) == self._received else request.framed(len(body)))
-            rest = body
-        if rest and self._upstream is not None:
-            self._upstream.send(rest)
+            length = sum(map(len, pieces))
+            self.open(transport, request if length == self._received else request.framed(length))
+        if self._upstream is not None:
+            for piece in pieces:
+                self._upstream.send(piece)
 
     def client_lost(self) -> None:
         """The client is gone: the provider's side is let go at once, or drained where it would go on all the same."""

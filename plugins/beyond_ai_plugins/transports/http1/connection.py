@@ -139,8 +139,14 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
-        if self.alive and unsent:
-            self.transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+        if not self.alive or not unsent:
+            return
+        if len(unsent) == 1:
+            self.transport.write(unsent[0])
+        elif len(unsent[-1]) < MAX_DELAYED:
+            self.transport.write(b"".join(unsent))
+        else:
+            self.transport.writelines(unsent)  # uvloop's does not copy
 
     def pause_writing(self) -> None:
         """The provider is slow to read."""
