@@ -7,7 +7,7 @@ import json
 import pytest
 from tests.fidelity.matrix import BODY, CHAT, EVENTS, JSON, Lab
 from tests.gateway_process import BYO
-from tests.integration.exchanges import HOST, id_of
+from tests.integration.exchanges import HOST, id_of, metrics
 
 from beyond_ai.testing import Answer, ReadBody, Send, Until, chat, chunk, chunked_head, messages, request, response
 
@@ -129,6 +129,17 @@ async def test_a_compressed_stream_is_metered_and_not_touched(managed: Lab) -> N
     assert bytes(received.body) == body
     event = await managed.gateway.usage_event(id_of(received))
     assert (event["input_tokens"], event["output_tokens"], event["model"]) == (2000, 150, ANSWER.model)
+
+
+async def test_a_compressed_answer_on_a_clients_own_key_is_counted_and_leaves_no_event(lab: Lab) -> None:
+    tokens = 'ai_tokens_total{kind="output"}'
+    before, events = (await asyncio.to_thread(metrics, lab.gateway))[tokens], len(lab.gateway.usage)
+    body = gzip.compress(TOLD)
+    own = request(b"POST", CHAT, [HOST, (b"Authorization", b"Bearer " + BYO.openai_key.encode()), JSON], STREAM)
+    _, received = await lab.relay(own, response(200, [EVENTS, (b"content-encoding", b"gzip")], body))
+    assert bytes(received.body) == body
+    assert (await asyncio.to_thread(metrics, lab.gateway))[tokens] == before + 150
+    assert len(lab.gateway.usage) == events
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
