@@ -13,7 +13,7 @@ from beyond_ai.gateway.decoding import DecodingTap, decoding_tap
 from beyond_ai.gateway.metrics import Metrics
 from beyond_ai.gateway.route import Route
 from beyond_ai.gateway.tap import Tap
-from beyond_ai.gateway.usage import Usage, has_event_form, parse_usage
+from beyond_ai.gateway.usage import Usage, estimate_usage, has_event_form, parse_usage
 from beyond_ai.spec.auth import Identity
 from beyond_ai.spec.scanner import Scanner
 from beyond_ai.spec.sink import Outcome, UsageEvent
@@ -222,10 +222,11 @@ class Meter:
             self._outcome = Outcome.OK
         if not usage.found and self._status is not None and self._status < 300:
             metrics.usage_parse_errors += 1
-        estimated = self._lacks_usage(usage)
-        if estimated:
-            metrics.usage_estimated += 1
-            usage.input_tokens = max(usage.input_tokens, 0 if self.scanner is None else self.scanner.words)
+        estimated = False
+        if self._lacks_usage(usage):
+            words = 0 if self.scanner is None else self.scanner.words
+            estimated = estimate_usage(wire, self._streaming, self.tap, usage, words)
+            metrics.usage_estimated += estimated
         self._ledger.record(self._event(self._identity, usage, estimated))
 
     def _end_decoding(self, decoding: DecodingTap) -> bool:
@@ -244,7 +245,7 @@ class Meter:
         """Whether tokens were spent that no usage report accounts for: a provider's refusal costs none."""
         if self._status is None:
             return self._delivered
-        if self._status >= 300 or usage.error:
+        if self._status >= 300:
             return False
         return not usage.found or not (usage.finished or self._outcome in _WHOLE)
 

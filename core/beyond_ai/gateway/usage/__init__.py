@@ -6,7 +6,8 @@ usage object is), `counts` (what the object says), and below them `events` (serv
 """
 
 from beyond_ai.gateway.usage.counts import Usage
+from beyond_ai.gateway.usage.estimate import estimate_usage
 from beyond_ai.gateway.usage.parser import has_event_form, parse_usage
 from beyond_ai.gateway.usage.wire import Wire, wire_of
 
-__all__ = ["Usage", "Wire", "has_event_form", "parse_usage", "wire_of"]
+__all__ = ["Usage", "Wire", "estimate_usage", "has_event_form", "parse_usage", "wire_of"]
