@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 REASONS: Final = (
     "auth",
@@ -64,8 +63,11 @@ class ProviderMetrics:
         self.latency = Histogram(_LATENCY_BUCKETS)
 
 
-class Metrics(Collector):
-    """Everything that this process counts. Written by the event loop's thread only, but for `plugin_events`."""
+class Metrics:
+    """Everything that this process counts. Written by the event loop's thread only, but for `plugin_events`.
+
+    A collector of prometheus-client by its shape alone: compiled, a class cannot safely have a base with a dictionary.
+    """
 
     def __init__(self, providers: Iterable[str]) -> None:
         self.requests = 0

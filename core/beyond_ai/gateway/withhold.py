@@ -79,7 +79,8 @@ class UsageFrameFilter:
             self._after_cr = False
             data = data.removeprefix(b"\n")
         known = len(self._held)
-        data, self._held = self._held + data, b""
+        if known:
+            data, self._held = self._held + data, b""
         position = kept = 0  # where to look next; what is before KEPT has been settled
         if self._place is _Place.START:
             if _starts_mark(data):

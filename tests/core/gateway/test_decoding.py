@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import brotli  # type: ignore[import-untyped]
 import pytest
@@ -71,26 +71,26 @@ each_coding = pytest.mark.parametrize("coding", FACTORS)
 members = pytest.mark.parametrize("coding", ["gzip", "zstd"])
 
 
-class Recorder(Tap):
-    """A tap that keeps everything, and the sizes of what it was fed."""
-
-    __slots__ = ("fed",)
+class Recorder:
+    """A tap that keeps everything, and the sizes of what it was fed. No subclass: `Tap` may be compiled."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.fed: list[bytes] = []
 
     def feed(self, data: bytes) -> None:
-        super().feed(data)
         self.fed.append(data)
+
+    @property
+    def length(self) -> int:
+        return len(self.body)
 
     @property
     def body(self) -> bytes:
         return b"".join(self.fed)
 
 
-def opened(content_encoding: bytes, tap: Tap) -> DecodingTap:
-    decoding = decoding_tap(content_encoding, tap)
+def opened(content_encoding: bytes, tap: Recorder | Tap) -> DecodingTap:
+    decoding = decoding_tap(content_encoding, cast("Tap", tap))
     assert decoding is not None
     return decoding
 

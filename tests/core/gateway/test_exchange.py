@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.core.gateway.parts import router_of
 
-from beyond_ai.gateway import exchange as exchange_module
 from beyond_ai.gateway import rejection
 from beyond_ai.gateway.exchange import Exchange, Phase
 from beyond_ai.gateway.headers import ResponseHead
@@ -18,7 +17,6 @@ from beyond_ai.gateway.metering import Ledger, Meter
 from beyond_ai.gateway.metrics import Metrics
 from beyond_ai.gateway.rejection import Rejection
 from beyond_ai.spec.provider import Provider
-from beyond_ai.spec.sink import Outcome
 from beyond_ai.spec.transport import (
     FailureStage,
     Headers,
@@ -100,32 +98,46 @@ class RecordingUpstream:
         self.calls.append("provider: abort")
 
 
-class RecordingMeter(Meter):
-    """The real meter, which also writes down when it is told that all is over."""
+class Calls(list[str]):
+    """What an exchange did, in order. That it told the meter that all is over is seen by what the meter counts."""
 
-    def __init__(self, calls: list[str], metrics: Metrics) -> None:
-        route = router_of([PROVIDER]).route(b"/acme/v1/models")
-        assert route is not None
-        super().__init__(Ledger(metrics, ()), route, None, "1-0", 0.0, None)
-        self.calls = calls
+    def __init__(self, meter: Meter, metrics: Metrics) -> None:
+        super().__init__()
+        self._meter = meter
+        self._metrics = metrics
+        self._ended = 0
 
-    def finish(self, outcome: Outcome, *, delivered: bool = False) -> None:
-        super().finish(outcome, delivered=delivered)
-        self.calls.append(f"meter: {outcome.value}")
+    def append(self, call: str) -> None:
+        self.see_end()
+        super().append(call)
+
+    def see_end(self) -> None:
+        while self._ended < 1 - self._metrics.in_flight:
+            self._ended += 1
+            super().append(f"meter: {self._meter._outcome.value}")
 
 
 class Stage:
     """An exchange between two recording sides; `calls` is all that it did, in order."""
 
-    def __init__(self, method: bytes = b"POST", *, has_body: bool = True) -> None:
-        self.calls: list[str] = []
-        self.client = RecordingClient(self.calls)
+    def __init__(self, method: bytes = b"POST", *, has_body: bool = True, limit: int | None = None) -> None:
+        """LIMIT is how much of a body is within the limit."""
+        route = router_of([PROVIDER]).route(b"/acme/v1/models")
+        assert route is not None
         self.metrics = Metrics([PROVIDER.name])
-        self.exchange = Exchange(
-            self.client, RecordingMeter(self.calls, self.metrics), has_body=has_body, method=method
-        )
+        meter = Meter(Ledger(self.metrics, ()), route, None, "1-0", 0.0, None)
+        self._calls = Calls(meter, self.metrics)
+        self.client = RecordingClient(self._calls)
+        self.exchange = Exchange(self.client, meter, has_body=has_body, method=method)
+        if limit is not None:
+            self.exchange._received = rejection.MAX_BODY - limit
         request = UpstreamRequest(PROVIDER.name, method, b"/", [], "api.acme.example", 443, True, None, has_body)
-        self.exchange.open(RecordingUpstream(self.calls), request)
+        self.exchange.open(RecordingUpstream(self._calls), request)
+
+    @property
+    def calls(self) -> list[str]:
+        self._calls.see_end()
+        return self._calls
 
     def play(self, transcript: str) -> None:
         """Check TRANSCRIPT: after each event exactly the calls that stand behind its bar."""
@@ -235,13 +247,13 @@ TRANSCRIPTS: Final = {
         client: body b                   | provider: send b
         provider: body no                | client: body no
         client: end                      | provider: send end
-        provider: end                    | meter: ok; client: end
+        provider: end                    | meter: upstream_error; client: end
     """,
     "an early answer that is over before the body is": """
         client: body a                   | provider: send a
         provider: head 413 length 2      | client: head 413, length 2
         provider: body no                | client: body no
-        provider: end                    | meter: ok; client: end
+        provider: end                    | meter: upstream_error; client: end
         client: body b                   |
         client: end                      |
         client: lost                     |
@@ -366,10 +378,9 @@ def test_head_has_the_length_of_a_body_that_never_comes() -> None:
 
 
 @pytest.mark.parametrize("pieces", [["abcdef"], ["abc", "def"], ["abcde", "f", "g"]], ids=["one", "edge", "over"])
-def test_the_limit_counts_what_comes(monkeypatch: pytest.MonkeyPatch, pieces: Sequence[str]) -> None:
+def test_the_limit_counts_what_comes(pieces: Sequence[str]) -> None:
     """What is declared is checked before an exchange begins; what is not, here."""
-    monkeypatch.setattr(exchange_module, "MAX_BODY", 5)
-    stage = Stage()
+    stage = Stage(limit=5)
     total = 0
     for piece in pieces:
         total += len(piece)
@@ -381,18 +392,16 @@ def test_the_limit_counts_what_comes(monkeypatch: pytest.MonkeyPatch, pieces: Se
     stage.play("client: body more |\nclient: end |")
 
 
-def test_the_limit_in_an_early_answer_breaks_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange_module, "MAX_BODY", 5)
-    Stage().play("""
+def test_the_limit_in_an_early_answer_breaks_it() -> None:
+    Stage(limit=5).play("""
         client: body abc                 | provider: send abc
         provider: head 200 chunked       | client: head 200, no length
         client: body def                 | provider: abort; meter: cut_short; client: abort
     """)
 
 
-def test_exactly_the_limit_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange_module, "MAX_BODY", 5)
-    Stage().play("""
+def test_exactly_the_limit_passes() -> None:
+    Stage(limit=5).play("""
         client: body abcde               | provider: send abcde
         client: end                      | provider: send end
     """)
@@ -430,15 +439,10 @@ class ExchangeMachine(RuleBasedStateMachine):
         self.client_gone = self.left_early = False
         self.head_come = False
         self.provider_over = False
-        self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(exchange_module, "MAX_BODY", self.LIMIT)
-
-    def teardown(self) -> None:
-        self.patch.undo()
 
     @initialize(method=st.sampled_from([b"POST", b"HEAD", b"GET"]), has_body=st.booleans())
     def begin(self, method: bytes, has_body: bool) -> None:
-        self.stage = Stage(method, has_body=has_body)
+        self.stage = Stage(method, has_body=has_body, limit=self.LIMIT)
         self.has_body = has_body
 
     @property
