@@ -10,7 +10,7 @@ from types import NoneType
 from typing import get_args, get_type_hints
 
 from beyond_ai import Dialect, Outcome, UsageEvent
-from beyond_ai_plugins.sinks.stdout import usage_line
+from beyond_ai_plugins.sinks.usage_line import usage_line
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "usage-event.md"
 JSON_TYPES = {datetime: "string", str: "string", int: "integer", bool: "boolean", Dialect: "string", Outcome: "string"}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from beyond_ai import Scanner
-from beyond_ai_plugins.scanners.python import PythonScanner
+from beyond_ai_plugins.scanners.python.machine import PythonScanner
 
 try:
     from beyond_ai_plugins.scanners.simd import _simd

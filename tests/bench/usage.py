@@ -14,7 +14,7 @@ from typing import Final
 from beyond_ai import Dialect, Provider, UsageEvent
 from beyond_ai.gateway.tap import Tap
 from beyond_ai.gateway.usage import Wire, parse_usage
-from beyond_ai_plugins.sinks.stdout import usage_line
+from beyond_ai_plugins.sinks.usage_line import usage_line
 
 CALLS: Final = 2_000
 BUDGET: Final = 10.0

@@ -18,7 +18,8 @@ import pytest
 
 from beyond_ai import Context, Dialect, Outcome, UsageEvent, UsageSink
 from beyond_ai_plugins.sinks import stdout
-from beyond_ai_plugins.sinks.stdout import StdoutConfig, StdoutSink, usage_line
+from beyond_ai_plugins.sinks.stdout import StdoutConfig, StdoutSink
+from beyond_ai_plugins.sinks.usage_line import usage_line
 
 EVENT = UsageEvent(
     time=datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC),

@@ -17,7 +17,7 @@ Install = Callable[..., None]
 
 ACME = """
     from beyond_ai import Component, ScannerFactory, hookimpl
-    from beyond_ai_plugins.scanners.python import PythonScanner
+    from beyond_ai_plugins.scanners.python.machine import PythonScanner
 
     def broken(context):
         print("a word while it is made")

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from beyond_ai import Scanner
-from beyond_ai_plugins.scanners.python import PythonScanner
+from beyond_ai_plugins.scanners.python.machine import PythonScanner
 
 try:
     from beyond_ai_plugins.scanners.simd import _simd

@@ -8,7 +8,7 @@ from tests.plugins.scanners.machine import read
 
 from beyond_ai import Context, Scanner
 from beyond_ai_plugins.scanners import python
-from beyond_ai_plugins.scanners.python import UNCOUNTED_BYTES, PythonScanner
+from beyond_ai_plugins.scanners.python.machine import UNCOUNTED_BYTES, PythonScanner
 
 
 @pytest.mark.parametrize(

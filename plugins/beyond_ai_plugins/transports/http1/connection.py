@@ -128,8 +128,8 @@ class Connection(asyncio.Protocol):
         """Send DATA when all sockets that are ready now have been read.
 
         A write is a system call that may wake the peer's processor; head and body go out together, and what many
-        exchanges send goes out back to back. Much of it goes at once: there may be many more reads to this turn, and only
-        the transport can say that it has enough.
+        exchanges send goes out back to back. Much of it goes at once: there may be many more reads to this turn, and
+        only the transport can say that it has enough.
         """
         if not self._unsent:
             self._loop.call_soon(self._flush)

@@ -1,4 +1,4 @@
-r"""The `python` scanner: reads a body's root with the standard library's C code, no compiler needed.
+r"""The machine: reads a body's root with the standard library's C code, no compiler needed.
 
 A state machine over bytes that never looks at most of them: strings are crossed by `bytes.find`, whole members and
 nested values by regular expressions, and Python code runs once for a chunk, a member it wants, a token it must judge,
@@ -18,12 +18,11 @@ The patterns put greedy groups into atomic ones instead of using `(...)*+`: that
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 from string import ascii_letters
 from typing import Final
 
-from beyond_ai import Component, Context, Scanner, ScannerFactory, hookimpl
 from beyond_ai.spec.scanner import OPTIONS_KEPT
 
 MODEL_BYTES: Final = 256
@@ -352,16 +351,3 @@ class PythonScanner:
         self._member = _Member.OTHER
         self._value_start = -1
         self._value_due = False
-
-
-def _create(_context: Context) -> ScannerFactory:
-    def scanner() -> Scanner:
-        return PythonScanner()
-
-    return ScannerFactory(scanner)
-
-
-@hookimpl
-def beyond_scanners() -> Iterable[Component[ScannerFactory]]:
-    """Offer the scanner that always works."""
-    yield Component(name="python", summary="pure Python, nothing to compile", create=_create)
