@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Checks what is in a wheel of beyond-ai against the tree that it was built from: `check_wheel.py WHEEL`.
 
-Run in the root of the tree. A wheel that is tagged for one platform has to hold the native scanner, one for any must
-not. Ends with exit code 1 and a line for each problem.
+Run in the root of the tree. A wheel for one Python on one platform has to hold the native scanner and all that is
+listed as compiled, one for every later Python the scanner alone, one for any platform neither. Ends with exit code 1
+and a line for each problem.
 """
 
 import configparser
+import re
 import sys
 import tomllib
 import zipfile
@@ -14,7 +16,7 @@ from pathlib import Path
 
 IGNORED = ("__pycache__",)
 EXTENSION = "beyond_ai_plugins/scanners/simd/_simd.abi3.so"
-ENTRY = b"PyInit__simd"
+SHARED = "beyond_ai__mypyc"
 FORMATS = (b"\x7fELF", b"\xcf\xfa\xed\xfe")  # Linux; macOS
 
 
@@ -32,7 +34,7 @@ def problems(wheel: zipfile.ZipFile) -> Iterator[str]:
         for file in source.rglob("*")
         if file.is_file() and not set(file.parts) & set(IGNORED) and file.suffix != ".so"
     }
-    shipped = {file for file in inside if not file.startswith(f"{metadata}/") and file != EXTENSION}
+    shipped = {file for file in inside if not file.startswith(f"{metadata}/") and not file.endswith(".so")}
     yield from (f"missing: {file}" for file in sorted(expected - shipped))
     yield from (f"not of the tree: {file}" for file in sorted(shipped - expected))
     for source in sources:
@@ -42,7 +44,9 @@ def problems(wheel: zipfile.ZipFile) -> Iterator[str]:
     if f"{metadata}/licenses/LICENSE" not in inside:
         yield "missing: the licence"
 
-    yield from native_problems(wheel, wheel.read(f"{metadata}/WHEEL").decode().splitlines())
+    compiled = project["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]["compiled"]
+    modules = [SHARED, *(module.removesuffix(".py") for module in compiled)]
+    yield from native_problems(wheel, wheel.read(f"{metadata}/WHEEL").decode().splitlines(), modules)
 
     parser = configparser.ConfigParser(delimiters=("=",))
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # names are case-sensitive
@@ -53,21 +57,30 @@ def problems(wheel: zipfile.ZipFile) -> Iterator[str]:
         yield f"entry_points.txt differs from pyproject.toml: {found} is not {declared}"
 
 
-def native_problems(wheel: zipfile.ZipFile, facts: list[str]) -> Iterator[str]:
-    """What is wrong with the native scanner in WHEEL, or with FACTS, the lines of its WHEEL file."""
+def native_problems(wheel: zipfile.ZipFile, facts: list[str], modules: list[str]) -> Iterator[str]:
+    """What is wrong with the extensions in WHEEL, or with FACTS, the lines of its WHEEL file.
+
+    MODULES are the paths, without a suffix, of those which mypyc compiles.
+    """
     tags = [line.removeprefix("Tag: ") for line in facts if line.startswith("Tag: ")]
-    is_pure = EXTENSION not in wheel.namelist()
-    if is_pure and tags != ["py3-none-any"]:
-        yield f"missing: {EXTENSION}, for which it is tagged {tags}"
-    if is_pure == ("Root-Is-Purelib: false" in facts):
-        yield f"Root-Is-Purelib does not fit: {'no' if is_pure else 'an'} extension is in it"
-    if is_pure:
-        return
-    if len(tags) != 1 or not tags[0].startswith("cp311-abi3-") or tags[0].endswith("-any"):
-        yield f"tagged {tags}, and holds an extension for the stable ABI of 3.11 on one platform"
-    extension = wheel.read(EXTENSION)
-    if not extension.startswith(FORMATS) or ENTRY not in extension:
-        yield f"{EXTENSION} is no extension module"
+    inside = {name for name in wheel.namelist() if name.endswith(".so")}
+    form = re.fullmatch(r"cp3(\d+)-(abi3|cp3\1)-(?!any$)\w+", tags[0]) if len(tags) == 1 else None
+    if form is None and tags != ["py3-none-any"]:
+        yield f"tagged {tags}"
+    expected = {EXTENSION} if form is not None else set()
+    if form is not None and form[2] != "abi3":
+        suffix = f".cpython-3{form[1]}"
+        found = {name.partition(suffix)[0]: name for name in inside - expected}
+        expected |= {found.get(module, f"{module}{suffix}*.so") for module in modules}
+    yield from (f"missing: {name}, in a wheel for {tags}" for name in sorted(expected - inside))
+    yield from (f"not expected: {name}, in a wheel for {tags}" for name in sorted(inside - expected))
+    if bool(inside) != ("Root-Is-Purelib: false" in facts):
+        yield f"Root-Is-Purelib does not fit: {'an' if inside else 'no'} extension is in it"
+    for name in inside:
+        extension = wheel.read(name)
+        module = name.rpartition("/")[2].partition(".")[0]
+        if not extension.startswith(FORMATS) or f"PyInit_{module}".encode() not in extension:
+            yield f"{name} is no extension module"
 
 
 def main() -> None:

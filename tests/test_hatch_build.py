@@ -1,12 +1,15 @@
-"""The build hook: with a compiler the native scanner is in what is built, without one the build succeeds as well."""
+"""The build hook: with a compiler what has to be fast is compiled, without one the build succeeds as well."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +23,12 @@ EXTENSION = "beyond_ai_plugins/scanners/simd/_simd.abi3.so"
 
 SOURCE = "beyond_ai_plugins/scanners/simd/_simd.c"
 OURS = ("CC", "CFLAGS", "LDFLAGS", "BEYOND_AI_PURE", "BEYOND_AI_REQUIRE_NATIVE")
-NOT_BUILT = "beyond-ai: no native scanner, the Python one serves: {}\n"
+NOT_BUILT = "beyond-ai: without the native scanner, the Python one serves: {}\n"
+NOT_COMPILED = "beyond-ai: without the compiled data path, it runs as Python: {}\n"
+
+COMPILED = ("beyond_ai/gateway/request_id.py", "beyond_ai/gateway/rejection.py")
+"""In place of all modules of the data path, which take half a minute."""
+SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 
 BACKEND = "import sys; from hatchling import build; print(getattr(build, sys.argv[1])('dist'))"
 
@@ -30,11 +38,14 @@ def tree(tmp_path: Path) -> Path:
     """A copy of what the distribution is built from."""
     copy = tmp_path / "tree"
     copy.mkdir()
-    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore"):
+    for name in ("pyproject.toml", "hatch_build.py", "hatch_mypyc.py", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, copy)
     for folder in ("core", "plugins", "providers", "tools"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     (copy / "dist").mkdir()
+    project = copy / "pyproject.toml"
+    cut = re.sub(r"(?<=\ncompiled = )\[.*?\n\]", json.dumps(COMPILED), project.read_text(), flags=re.DOTALL)
+    project.write_text(cut)
     return copy
 
 
@@ -91,7 +102,7 @@ def loaded(extension: Path) -> ModuleType:
 
 
 @if_built
-def test_a_wheel_from_the_sdist_serves_every_later_python(tree: Path, tmp_path: Path) -> None:
+def test_a_wheel_from_the_sdist_holds_all_that_can_be_compiled(tree: Path, tmp_path: Path) -> None:
     sdist, _ = build(tree, "build_sdist")
     with tarfile.open(sdist) as opened:
         opened.extractall(tmp_path, filter="data")
@@ -99,18 +110,58 @@ def test_a_wheel_from_the_sdist_serves_every_later_python(tree: Path, tmp_path: 
     (unpacked / "dist").mkdir()
     wheel, said = build(unpacked, BEYOND_AI_REQUIRE_NATIVE="1")
     assert said == ""
-    assert re.fullmatch(r"cp311-abi3-(linux|macosx)_\w+", tag(wheel))
-    assert [name for name in names(wheel) if name.endswith(".so")] == [EXTENSION]
+    here = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    assert re.fullmatch(rf"{here}-{here}-(linux|macosx)_\w+", tag(wheel))
+    modules = [f"{file.removesuffix('.py')}{SUFFIX}" for file in COMPILED]
+    extensions = {name for name in names(wheel) if name.endswith(".so")}
+    assert extensions == {EXTENSION, f"beyond_ai__mypyc{SUFFIX}", *modules}
+    assert set(COMPILED) < set(names(wheel))
+    assert list(unpacked.rglob("*.so")) == []
+    site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as opened:
-        scanner = loaded(Path(opened.extract(EXTENSION, tmp_path))).Scanner()
+        opened.extractall(site)
+    scanner = loaded(site / EXTENSION).Scanner()
     scanner.feed(b'{"model":"m"}')
     assert scanner.model == b"m"
-    assert list(unpacked.rglob("*.so")) == []
+    program = "from beyond_ai.gateway import rejection; print(rejection.__file__, rejection.UNREACHABLE.status)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=site, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{site}/{modules[1]} 502\n"
+
+
+@if_built
+@pytest.mark.parametrize("required", [False, True])
+def test_a_module_that_mypyc_refuses_leaves_a_wheel_for_every_later_python(tree: Path, required: bool) -> None:
+    with (tree / "core" / COMPILED[0]).open("a") as file:
+        file.write('COUNT: int = "one"\n')
+    if required:
+        done = try_build(tree, "build_wheel", BEYOND_AI_REQUIRE_NATIVE="1")
+        assert done.returncode == 1
+        assert done.stderr.startswith("beyond-ai: the compiled data path cannot be built: mypyc failed: ")
+        return
+    wheel, said = build(tree)
+    assert said.startswith(NOT_COMPILED.format(f"mypyc failed: {COMPILED[0]}:").rstrip())
+    assert "error: Incompatible types in assignment" in said
+    assert said.count("\n") == 1
+    assert re.fullmatch(r"cp311-abi3-(linux|macosx)_\w+", tag(wheel))
+    assert [name for name in names(wheel) if name.endswith(".so")] == [EXTENSION]
+
+
+def test_mypyc_is_asked_for_only_where_it_can_be_of_use(tree: Path) -> None:
+    wanted = ["mypy>=2.0", "setuptools>=65.5"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(wanted) < set(project["project"]["optional-dependencies"]["test"])
+    compiler = {"CC": sys.executable}  # any program will do
+    assert try_build(tree, "get_requires_for_build_wheel", **compiler).stdout in (f"{wanted}\n", "[]\n")
+    for without in ({"BEYOND_AI_PURE": "1"}, {"CC": "/nowhere/gcc"}):
+        assert try_build(tree, "get_requires_for_build_wheel", **without).stdout == "[]\n"
+    assert try_build(tree, "get_requires_for_build_sdist", **compiler).stdout == "[]\n"
 
 
 @if_built
 def test_an_editable_install_has_it_beside_its_source(tree: Path) -> None:
     (tree / "plugins" / EXTENSION).write_bytes(b"of an older source")
+    for stale in ("beyond_ai__mypyc", *(file.removesuffix(".py") for file in COMPILED)):
+        (tree / "core" / f"{stale}{SUFFIX}").write_bytes(b"of an older source")
     wheel, _ = build(tree, "build_editable")
     assert tag(wheel) == PURE
     assert EXTENSION not in names(wheel)
@@ -120,7 +171,8 @@ def test_an_editable_install_has_it_beside_its_source(tree: Path) -> None:
 
 def test_without_a_compiler_the_wheel_is_pure(tree: Path) -> None:
     wheel, said = build(tree, CC="/nowhere/gcc -m64")
-    assert said == NOT_BUILT.format("CC is /nowhere/gcc, which is not here")
+    why = "CC is /nowhere/gcc, which is not here"
+    assert said == NOT_BUILT.format(why) + NOT_COMPILED.format(why)
     assert tag(wheel) == PURE
     assert not [name for name in names(wheel) if name.endswith(".so")]
 
@@ -150,7 +202,7 @@ def test_a_compiler_that_fails_is_as_good_as_none(tree: Path, tmp_path: Path, sc
 
 def test_it_can_be_left_out(tree: Path) -> None:
     wheel, said = build(tree, BEYOND_AI_PURE="1")
-    assert said == NOT_BUILT.format("BEYOND_AI_PURE is set")
+    assert said == NOT_BUILT.format("BEYOND_AI_PURE is set") + NOT_COMPILED.format("BEYOND_AI_PURE is set")
     assert tag(wheel) == PURE
 
 
@@ -180,6 +232,14 @@ def test_without_pythons_headers_it_says_what_to_install(hook: ModuleType, monke
     monkeypatch.setenv("CC", sys.executable)
     with pytest.raises(hook.NotBuiltError, match="no headers of Python: install them"):
         hook.build(ROOT / "plugins" / SOURCE, Path("/nowhere"))
+
+
+@if_built
+@pytest.mark.parametrize("missing", ["mypyc", "setuptools"])
+def test_without_mypyc_it_says_so(hook: ModuleType, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.setattr(hook.importlib.util, "find_spec", lambda name: None if name == missing else hook)
+    with pytest.raises(hook.NotBuiltError, match=f"^{missing} is not installed$"):
+        list(hook.compile_modules(str(ROOT), [], [], Path("/nowhere")))
 
 
 @pytest.mark.parametrize(

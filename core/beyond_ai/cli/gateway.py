@@ -11,6 +11,7 @@ import typer
 from beyond_ai.cli.options import ConfigFile
 from beyond_ai.config import Address, Settings, load_settings
 from beyond_ai.errors import ConfigError
+from beyond_ai.gateway import exchange
 from beyond_ai.gateway.assembly import Assembly, assemble
 from beyond_ai.gateway.server import bind, run, url_of
 from beyond_ai.version import VERSION
@@ -53,6 +54,8 @@ def gateway(
 
     def ready() -> None:
         url = url_of(client_socket)
+        how = "runs as Python" if exchange.__file__.endswith(".py") else "is compiled"
+        typer.echo(f"beyond-ai {VERSION}, whose data path {how}", err=True)
         typer.echo(f"listening on {url}", err=True)
         typer.echo(f"admin on {url_of(admin_socket)}", err=True)
         if dev:
