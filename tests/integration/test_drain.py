@@ -1,12 +1,14 @@
 """Clients that leave a provider which goes on, and bills, all the same: its answer is read on for the exact usage."""
 
 import asyncio
+import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from tests.fidelity.matrix import EVENTS, Lab
-from tests.gateway_process import MANAGED, PUBLIC_KEY
+from tests.gateway_process import MANAGED, PUBLIC_KEY, gateway_config
 from tests.integration.conftest import LOOPBACK
 from tests.integration.exchanges import id_of, metrics
 
@@ -166,3 +168,26 @@ async def test_a_provider_that_dies_meanwhile(lab: Lab) -> None:
     gate.set()
     check(await lab.gateway.usage_event(request_id), None, estimated=True)
     assert await drains(lab, "failed") == before + 1
+
+
+async def test_at_its_end_the_gateway_waits_for_what_it_drains(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with ScriptedUpstream() as upstream:
+        gateway = GatewayProcess(gateway_config(upstream.authority, "127.0.0.1:9"), folder=tmp_path)
+        await asyncio.to_thread(gateway.start)
+        lab = Lab(gateway, upstream, MANAGED)
+        upstream.play(ReadBody(), Send(START), Until(gate), Send(REST))
+        request_id = await leave(lab)
+        await begun(lab)
+        gateway.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(gateway.wait_until, lambda: not listens(gateway))
+        gate.set()
+        check(await gateway.usage_event(request_id), 150, estimated=False)
+        await asyncio.to_thread(gateway.process.wait, 5)
+        await asyncio.to_thread(gateway.stop)
+    assert "Traceback" not in gateway.stderr
+
+
+def listens(gateway: GatewayProcess) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((gateway.host, gateway.port)) == 0
