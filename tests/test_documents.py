@@ -1,5 +1,6 @@
 """The documents tell the truth: links, commands, settings, examples and promises in them are those of the program."""
 
+import asyncio
 import importlib.util
 import re
 import tomllib
@@ -17,6 +18,9 @@ from beyond_ai import (
     AuthScheme,
     Component,
     Context,
+    DenyReason,
+    DenySet,
+    DenyStore,
     Outcome,
     Provider,
     Scanner,
@@ -49,7 +53,13 @@ SOURCES = [
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"^<!-- example: (\w+) (\w+) -->\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EXAMPLES = [(document, *found) for document in (README, PLUGINS) for found in EXAMPLE.findall(document.read_text())]
-PRODUCTS = {"auth": AuthScheme, "scanner": ScannerFactory, "sink": UsageSink, "transport": Transport}
+PRODUCTS = {
+    "auth": AuthScheme,
+    "scanner": ScannerFactory,
+    "sink": UsageSink,
+    "transport": Transport,
+    "deny_store": DenyStore,
+}
 
 
 def fences(document: Path, language: str) -> list[str]:
@@ -270,6 +280,19 @@ async def test_the_sink_example_writes_what_it_was_given(tmp_path: Path) -> None
     )
     await sink.aclose()
     assert (tmp_path / "ledger.txt").read_text() == "42 acme-1 3\n"
+
+
+async def test_the_deny_store_example_follows_its_file(tmp_path: Path) -> None:
+    (source,) = [source for _, kind, _, source in EXAMPLES if kind == "deny_store"]
+    store = imported(source, tmp_path).Lines(tmp_path / "denied.txt")
+    (tmp_path / "denied.txt").write_text("42\n7\n")
+    denied = DenySet()
+    await store.start(denied.updater())
+    async with asyncio.timeout(10):
+        while not store.ready:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.001)
+    await store.aclose()
+    assert (len(denied), denied.reason(42, None)) == (2, DenyReason.UNKNOWN)
 
 
 # Fidelity

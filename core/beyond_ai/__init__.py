@@ -4,11 +4,13 @@ This is all that a plugin author imports. Each seam's story, with a complete plu
 in `beyond_ai.spec`.
 """
 
+from beyond_ai.configured import configured_context
 from beyond_ai.errors import BeyondError, ConfigError, PluginError
 from beyond_ai.spec.auth import AuthScheme, DevAuthScheme, DevCredential, Identity, InvalidCredential
 from beyond_ai.spec.availability import Unavailable
 from beyond_ai.spec.command import Command
-from beyond_ai.spec.component import Component, Context, UpstreamSettings
+from beyond_ai.spec.component import Component, Context, NatsSettings, UpstreamSettings
+from beyond_ai.spec.deny import DenyReason, DenyScope, DenySet, DenyStore, DenyUpdater
 from beyond_ai.spec.markers import API_VERSION, hookimpl
 from beyond_ai.spec.provider import Dialect, KeyScheme, Provider, StreamUsage
 from beyond_ai.spec.scanner import Scanner, ScannerFactory
@@ -34,6 +36,11 @@ __all__ = [
     "Component",
     "ConfigError",
     "Context",
+    "DenyReason",
+    "DenyScope",
+    "DenySet",
+    "DenyStore",
+    "DenyUpdater",
     "DevAuthScheme",
     "DevCredential",
     "Dialect",
@@ -42,6 +49,7 @@ __all__ = [
     "Identity",
     "InvalidCredential",
     "KeyScheme",
+    "NatsSettings",
     "Outcome",
     "PluginError",
     "Provider",
@@ -62,6 +70,7 @@ __all__ = [
     "UsageEvent",
     "UsageQuirk",
     "UsageSink",
+    "configured_context",
     "head_lines",
     "hookimpl",
     "token_count",

@@ -39,7 +39,7 @@ def check(config: ConfigFile = None) -> None:
     loaded = load_settings(config)
     policy = loaded.settings.plugin_policy()
     with contextlib.redirect_stdout(sys.stderr):
-        registry = load(("provider", "auth", "scanner", "sink", "transport", "tool", "command"), policy)
+        registry = load(("provider", "auth", "scanner", "sink", "transport", "deny_store", "tool", "command"), policy)
     problems = unresolved(loaded.settings, registry)
     if problems:
         raise ConfigError("\n".join(problems), "`beyond-ai plugins list` shows what is installed")

@@ -28,7 +28,7 @@ from beyond_ai.config.values import (
     without_password,
 )
 from beyond_ai.registry.policy import RESERVED, PluginPolicy
-from beyond_ai.spec.component import UpstreamSettings
+from beyond_ai.spec.component import NatsSettings, UpstreamSettings
 
 
 class Settings(BaseSettings):
@@ -214,6 +214,16 @@ class Settings(BaseSettings):
             keepalive_idle=self.tcp_keepalive_idle_secs,
             keepalive_interval=self.tcp_keepalive_interval_secs,
             keepalive_count=self.tcp_keepalive_count,
+        )
+
+    def nats(self) -> NatsSettings:
+        """What a client of the control plane's NATS needs of these settings."""
+        creds = self.nats_creds
+        return NatsSettings(
+            url=self.nats_url,
+            creds=None if creds is None else creds.get_secret_value(),
+            creds_file=self.nats_creds_file,
+            bucket=self.config_bucket,
         )
 
     def plugin_policy(self) -> PluginPolicy:

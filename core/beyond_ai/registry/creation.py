@@ -10,6 +10,7 @@ from beyond_ai.layers import nearest
 from beyond_ai.registry.plugin import Plugin, one_line
 from beyond_ai.spec.auth import AuthScheme
 from beyond_ai.spec.component import Component, Context
+from beyond_ai.spec.deny import DenyStore
 from beyond_ai.spec.scanner import ScannerFactory
 from beyond_ai.spec.sink import UsageSink
 from beyond_ai.spec.transport import Transport
@@ -23,6 +24,7 @@ PRODUCTS: Final[Mapping[str, type]] = {
     "scanner": ScannerFactory,
     "sink": UsageSink,
     "transport": Transport,
+    "deny_store": DenyStore,
 }
 """What `create` must return, by kind."""
 

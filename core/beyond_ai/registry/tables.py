@@ -16,6 +16,7 @@ from beyond_ai.spec.auth import AuthScheme
 from beyond_ai.spec.availability import Unavailable
 from beyond_ai.spec.command import Command
 from beyond_ai.spec.component import Component, Context
+from beyond_ai.spec.deny import DenyStore
 from beyond_ai.spec.kinds import kind_named
 from beyond_ai.spec.provider import Provider
 from beyond_ai.spec.scanner import ScannerFactory
@@ -63,6 +64,10 @@ class Registry:
         """Transports by name."""
         return self._table("transport", Component)
 
+    def deny_stores(self) -> dict[str, Component[DenyStore]]:
+        """Deny stores by name."""
+        return self._table("deny_store", Component)
+
     def tools(self) -> dict[str, Tool]:
         """Tools by name."""
         return self._table("tool", Tool)
@@ -91,6 +96,10 @@ class Registry:
     def create(
         self, kind: Literal["transport"], name: str, context: Context, table: Mapping[str, object] | None
     ) -> Transport: ...
+    @overload
+    def create(
+        self, kind: Literal["deny_store"], name: str, context: Context, table: Mapping[str, object] | None
+    ) -> DenyStore: ...
     @overload
     def create(self, kind: str, name: str, context: Context, table: Mapping[str, object] | None) -> object: ...
     def create(self, kind: str, name: str, context: Context, table: Mapping[str, object] | None) -> object:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -27,17 +28,34 @@ class UpstreamSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NatsSettings:
+    """Where the control plane's NATS is, and how to log in.
+
+    `url` may hold a user and password, and several servers between commas; `creds` is a .creds file in base64, and
+    secret, `creds_file` the path of one. `bucket` is the key-value bucket that holds the sets.
+    """
+
+    url: str = field(default="nats://localhost:4222", repr=False)
+    creds: str | None = field(default=None, repr=False)
+    creds_file: Path | None = None
+    bucket: str = "ai-gateway"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What a component is given when it is created.
 
     `config` is the plugin's own table, `[plugins.<name>]`, already checked against the model that it declared.
     `signing_keys` maps a key id to a raw 32-byte Ed25519 public key. `count(name, label)` adds one to a counter
     that the metrics page shows as `ai_plugin_events_total{event=name,label=label}`; it may be called from any thread.
+    `snapshot_path` is the file in which a deny store keeps the set over a restart; None where there is none to keep.
     """
 
     config: "BaseModel | None" = None
     signing_keys: Mapping[int, bytes] = field(default_factory=dict)
     upstream: UpstreamSettings = UpstreamSettings()
+    nats: NatsSettings = NatsSettings()
+    snapshot_path: Path | None = None
     count: Callable[[str, str], None] = lambda _name, _label: None
 
     def settings(self, model: type[M]) -> M:

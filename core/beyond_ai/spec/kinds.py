@@ -6,6 +6,7 @@ from typing import Final
 from beyond_ai.spec.auth import AuthHooks
 from beyond_ai.spec.command import Command, CommandHooks
 from beyond_ai.spec.component import Component
+from beyond_ai.spec.deny import DenyHooks
 from beyond_ai.spec.provider import Provider, ProviderHooks
 from beyond_ai.spec.scanner import ScannerHooks
 from beyond_ai.spec.sink import SinkHooks
@@ -30,6 +31,7 @@ KINDS: Final = (
     Kind("scanner", "beyond_ai.scanners", "beyond_scanners", ScannerHooks, Component),
     Kind("sink", "beyond_ai.sinks", "beyond_usage_sinks", SinkHooks, Component),
     Kind("transport", "beyond_ai.transports", "beyond_transports", TransportHooks, Component),
+    Kind("deny_store", "beyond_ai.deny_stores", "beyond_deny_stores", DenyHooks, Component),
     Kind("tool", "beyond_ai.tools", "beyond_tools", ToolHooks, Tool),
     Kind("command", "beyond_ai.commands", "beyond_commands", CommandHooks, Command),
 )
