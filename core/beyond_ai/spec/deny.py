@@ -48,8 +48,8 @@ class DenyScope(Enum):
 class DenySet:
     """Who is refused. Asked in the event loop's thread for every managed request, changed there by a `DenyUpdater`.
 
-    An answer is one or two dictionary lookups, whatever the size. Measured among a million entries, ids at random: 0.3 us
-    for who is not in it, 0.8 us for who is. That million takes 74 MiB, with ids below 2^30 67 MiB; while `replace`
+    An answer is one or two dictionary lookups, whatever the size. Measured among a million entries, ids at random: 0.3
+    us for who is not in it, 0.8 us for who is. That million takes 74 MiB, with ids below 2^30 67 MiB; while `replace`
     brings a new million in, both are held. `len` is the number of entries.
     """
 
