@@ -27,7 +27,7 @@ CHECK = [
     "--strict-bytes",
 ]
 OPTIMIZE = "2"  # 3 takes half as long again and gains nothing that can be measured
-SLOTS = re.compile(r"^(@dataclass\(.*?)(?:, )?slots=True(?:, )?", re.MULTILINE)
+SLOTS = re.compile(r"^(@dataclass\(.*?)(?:, slots=True|slots=True, |slots=True)", re.MULTILINE)
 
 
 def main() -> None:
