@@ -1,9 +1,11 @@
 """Rows about keys: a virtual key never reaches a provider, a pool key never reaches a client."""
 
+import gzip
+
 from tests.fidelity.matrix import BODY, CHAT, JSON, MESSAGES, ONLY_MANAGED, Group, Lab
 from tests.gateway_process import POOL_KEYS, VIRTUAL_KEY
 
-from beyond_ai.testing import ReadBody, Send, chunked, request, response
+from beyond_ai.testing import ReadBody, Send, chunked, request, response, response_head
 
 GROUP = Group("Keys")
 
@@ -125,3 +127,21 @@ async def keys_are_not_logged(lab: Lab) -> None:
     output = lab.gateway.stdout + lab.gateway.stderr
     for secret in (VIRTUAL_KEY, lab.caller.openai_key, "secret-in-the-query", *POOL_KEYS.values()):
         assert secret not in output
+
+
+@GROUP.promise(
+    "Nor in one that came compressed unasked (it goes on decoded), nor in an interim answer's header",
+    callers=ONLY_MANAGED,
+)
+async def pool_key_in_disguise(lab: Lab) -> None:
+    told = b'{"error":{"message":"Incorrect API key provided: %b"}}' % lab.pool_key()
+    refusal = response(401, [JSON, (b"Content-Encoding", b"gzip")], gzip.compress(told))
+    hint = response_head(103, [(b"X-Debug", lab.pool_key()), (b"Link", b"</a>")])
+    lab.upstream.play(ReadBody(), Send(hint + refusal))
+    async with lab.client() as client:
+        await client.send(lab.ask())
+        received = await client.receive()
+    assert lab.pool_key() not in client.received
+    assert b"</a>" in client.received
+    assert bytes(received.body) == told.replace(lab.pool_key(), b"*" * len(lab.pool_key()))
+    assert received.header(b"content-encoding") is None

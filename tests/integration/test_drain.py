@@ -188,6 +188,27 @@ async def test_at_its_end_the_gateway_waits_for_what_it_drains(tmp_path: Path) -
     assert "Traceback" not in gateway.stderr
 
 
+async def test_when_its_time_is_up_every_request_has_its_event(tmp_path: Path) -> None:
+    """Clients that are there to the last are cut off, and nothing is drained then."""
+    never = asyncio.Event()
+    async with ScriptedUpstream() as upstream:
+        config = "shutdown_grace_period_secs = 1\n" + gateway_config(upstream.authority, "127.0.0.1:9")
+        gateway = GatewayProcess(config, folder=tmp_path)
+        await asyncio.to_thread(gateway.start)
+        lab = Lab(gateway, upstream, MANAGED)
+        ids = []
+        async with lab.client() as one, lab.client() as other:
+            for client, target in ((one, GROQ), (other, b"/openai/v1/chat/completions")):
+                upstream.play(ReadBody(), Send(START), Until(never))
+                await client.send(lab.ask(target=target, body=BODY))
+                ids.append(id_of(await client.receive(10)))
+            gateway.process.send_signal(signal.SIGTERM)
+            await asyncio.to_thread(gateway.process.wait, 10)
+        await asyncio.to_thread(gateway.stop)
+        for request_id in ids:
+            check(await gateway.usage_event(request_id), None, estimated=True)
+
+
 def listens(gateway: GatewayProcess) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((gateway.host, gateway.port)) == 0

@@ -142,6 +142,20 @@ async def test_a_compressed_answer_on_a_clients_own_key_is_counted_and_leaves_no
     assert len(lab.gateway.usage) == events
 
 
+async def test_an_encoding_that_changes_nothing(managed: Lab) -> None:
+    answer = response(200, [EVENTS, (b"content-encoding", b"identity")], TOLD)
+    _, received = await managed.relay(managed.ask(body=STREAM), answer)
+    assert bytes(received.body) == UNTOLD
+
+
+@pytest.mark.parametrize("last", [b"null", b'{"include_usage":false}', b'{"include_usage":true}'])
+async def test_of_many_options_the_last_one_asks(managed: Lab, last: bytes) -> None:
+    body = STREAM[:-1] + b',"stream_options":{"include_usage":true}' * 30 + b',"stream_options":%b}' % last
+    asked, received = await managed.relay(managed.ask(body=body), chat.stream(ANSWER))
+    assert json.loads(asked.body)["stream_options"] == {"include_usage": True}
+    assert (await managed.gateway.usage_event(id_of(received)))["output_tokens"] == 150
+
+
 @pytest.mark.parametrize("size", [1, 7, 100])
 async def test_chunk_borders_do_not_matter(managed: Lab, size: int) -> None:
     pieces = b"".join(chunk(TOLD[start : start + size]) for start in range(0, len(TOLD), size)) + chunk(b"")

@@ -93,3 +93,17 @@ async def test_a_client_that_leaves_in_the_middle_of_a_body(managed: Lab) -> Non
         await managed.upstream.wait_for_requests(len(managed.upstream.requests) + 1)
     async with asyncio.timeout(5):
         await managed.upstream.wait_closed()
+
+
+async def test_a_refused_head_is_not_known_by_what_follows_it(managed: Lab) -> None:
+    """Both come in one piece; the second's key must not be the first's the next time."""
+    good = head(managed, 2) + b"{}"
+    without = good.replace(b"%b: %b\r\n" % managed.key, b"X-Padding: %b\r\n" % (b"a" * 20))
+    async with managed.client() as client:
+        managed.upstream.answer(OK)
+        await client.send(without + good)
+        check_refusal(await client.receive(), 401, "missing API key", "authentication_error")
+        assert (await client.receive()).status == 200
+        check_refusal(await client.exchange(without), 401, "missing API key", "authentication_error")
+        managed.upstream.answer(OK)
+        assert (await client.exchange(good)).status == 200

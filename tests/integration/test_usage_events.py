@@ -188,3 +188,21 @@ async def test_keys_and_bodies_are_in_no_output(managed: Lab) -> None:
     output = managed.gateway.stdout + managed.gateway.stderr
     for secret in (managed.caller.openai_key, "sk-pool-openai-fake", "sk-secret-in-query", ANSWER.text):
         assert secret not in output
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+async def test_a_client_that_leaves_once_the_provider_has_its_request(managed: Lab, provider: str) -> None:
+    """Nothing was answered, and it was worked on all the same: the prompt is estimated."""
+    target = CHAT if provider == "openai" else MESSAGES
+    body = b'{"model":"gpt-4o","messages":[{"role":"user","content":"one two three four "}]}'
+    managed.upstream.play(ReadBody(), Until(asyncio.Event()))
+    count, gateway = len(managed.upstream.requests), managed.gateway
+    async with managed.client() as client:
+        await client.send(managed.ask(target=target, body=body))
+        await managed.upstream.wait_for_requests(count + 1)
+        await managed.upstream.until(lambda: bytes(managed.upstream.requests[-1].body) == body)
+    expected = {"provider": provider, "outcome": "client_cancelled", "usage_estimated": True, "input_tokens": 4}
+    await asyncio.to_thread(
+        gateway.wait_until,
+        lambda: any(expected.items() <= event.items() and "upstream_status" not in event for event in gateway.usage),
+    )

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from beyond_ai.config import Settings
 from beyond_ai.config.resolution import unresolved
@@ -168,6 +168,9 @@ class _Builder:
             if dev and embedded is not None and pool_key is None and not provider.embedded:
                 transport = embedded.transport
                 answered_for.append(name)
+                provider = replace(  # noqa: PLW2901 - what is known of the provider does not hold for its stand-in
+                    provider, stream_usage=embedded.stream_usage, usage=embedded.usage, keeps_generating=False
+                )
             upstreams[name] = self._upstream(provider, transport, pool_key, needs_key=not (dev and pool_key is None))
         return upstreams, tuple(answered_for)
 

@@ -91,6 +91,7 @@ class ClientConnection(asyncio.Protocol):
         self._in_head = False
         self._head_bytes = 0
         self._head_span = 0
+        self._head_stamp = 0.0
         self._segment_bytes = 0
         self._queue: deque[Pipelined] = deque()
         self._known: KnownHead | None = None
@@ -160,7 +161,6 @@ class ClientConnection(asyncio.Protocol):
                 return
         self._first = data
         self._parse(data)
-        self._first = b""
 
     def _parse(self, data: bytes) -> None:
         """Let httptools find out what DATA is."""
@@ -220,11 +220,10 @@ class ClientConnection(asyncio.Protocol):
             if quiet > LINGER:
                 self.transport.abort()
         elif self._request is None:
-            if quiet > (HEAD_TIMEOUT if self._in_head else KEEP_ALIVE):
-                if self._in_head:
-                    self._unparsable(rejection.REQUEST_TIMEOUT)
-                else:
-                    self._close()
+            if self._in_head and now - self._head_stamp > HEAD_TIMEOUT:
+                self._unparsable(rejection.REQUEST_TIMEOUT)
+            elif not self._in_head and quiet > KEEP_ALIVE:
+                self._close()
         elif not self._request_complete and not self._reading_paused and quiet > BODY_TIMEOUT:
             self._time_out()
 
@@ -243,6 +242,7 @@ class ClientConnection(asyncio.Protocol):
         self._in_head = True
         self._head_bytes = 0
         self._head_span = self._segment_bytes
+        self._head_stamp = self.gateway.clock.now
 
     def on_url(self, url: bytes) -> None:
         """Take the next bytes of the request target."""
@@ -257,11 +257,14 @@ class ClientConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The head is complete: the request is served now, or when its turn comes."""
         self._in_head = False
+        first, self._first = self._first, b""  # what follows in the same data begins elsewhere
+        if self._closing:
+            return
         if self._head_span > MAX_HEAD and self._head_size() > MAX_HEAD:
             raise _HeadTooLarge
         request = self._parsed()
         if self._request is None:
-            self._begin(request)
+            self._begin(request, first)
         else:
             self._queue.append(Pipelined(request))
             self._set_reading()
@@ -291,13 +294,13 @@ class ClientConnection(asyncio.Protocol):
         """A request is complete."""
         if self._queue:
             self._queue[-1].complete = True
-        else:
+        elif not self._closing:
             self._complete()
 
     # One request
 
-    def _begin(self, request: Request) -> None:
-        """Serve REQUEST: relay it, refuse it, or let it fall through."""
+    def _begin(self, request: Request, first: bytes = b"") -> None:
+        """Serve REQUEST, which FIRST begins with: relay it, refuse it, or let it fall through."""
         gateway = self.gateway
         request.started = time.perf_counter()
         gateway.metrics.requests += 1
@@ -307,6 +310,8 @@ class ClientConnection(asyncio.Protocol):
         self._keep_alive = self._keep_alive and request.keep_alive
         ticket = self._admit(request)
         if ticket is not None:
+            if first:
+                self._known = known_head(ticket, first) or self._known
             self._authenticate(ticket)
 
     def _begin_known(self, known: KnownHead, data: bytes) -> None:
@@ -334,9 +339,11 @@ class ClientConnection(asyncio.Protocol):
         body = data if len(data) <= left else data[:left]
         self._known_left = left - len(body)
         self._dispatch_body(body)
-        if not self._known_left and not self._closing:
+        if self._closing:
+            return b""
+        if not self._known_left:
             self._complete()
-        return data[left:]
+        return b"" if self.transport.is_closing() else data[left:]
 
     def _authenticate(self, ticket: Ticket) -> None:
         """Verify the key, then open the exchange, or refuse."""
@@ -364,9 +371,6 @@ class ClientConnection(asyncio.Protocol):
             self.refuse(ticket)
             return None
         self._dialect = ticket.route.dialect
-        if self._first:
-            self._known = known_head(ticket, self._first) or self._known
-            self._first = b""
         return ticket
 
     async def _verify(self, ticket: Ticket, verdict: Awaitable[Identity]) -> None:
@@ -385,13 +389,14 @@ class ClientConnection(asyncio.Protocol):
             self._replay_held()
             return
         self._verification = None
+        self._held = []
         self.resume_reading()
         self.refuse(refusal)
 
     def _replay_held(self) -> None:
         held, self._held = self._held, []
         for data in held:
-            self.on_body(data)
+            self._dispatch_body(data)
         if self._request_complete and self._exchange is not None:
             self._exchange.client_end()
 

@@ -17,8 +17,6 @@ from typing import Final, Protocol
 
 import brotli  # type: ignore[import-untyped]
 
-from beyond_ai.gateway.tap import Tap
-
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
@@ -298,6 +296,14 @@ class _Decoder:
 # The tap
 
 
+class Fed(Protocol):
+    """Where the decoded bytes go: a `Tap`, as a rule."""
+
+    @property
+    def feed(self) -> Callable[[bytes], None]:
+        """Take the next bytes."""
+
+
 class DecodingTap:
     """Feeds a tap with one body, decoded.
 
@@ -307,7 +313,7 @@ class DecodingTap:
 
     __slots__ = ("_budget", "_decoders", "_tap", "complete", "reason")
 
-    def __init__(self, tap: Tap, codings: Sequence[Coding]) -> None:
+    def __init__(self, tap: Fed, codings: Sequence[Coding]) -> None:
         """TAP gets what is decoded; CODINGS are in the order in which they were applied."""
         self._tap = tap
         self._budget = _Budget()
@@ -353,7 +359,7 @@ class DecodingTap:
             self._pass_on(piece, stage + 1)
 
 
-def decoding_tap(content_encoding: bytes, tap: Tap) -> DecodingTap | None:
+def decoding_tap(content_encoding: bytes, tap: Fed) -> DecodingTap | None:
     """What feeds TAP with a body of that CONTENT_ENCODING, decoded; None when it is not encoded.
 
     CONTENT_ENCODING is the header's value; several headers are joined by commas. With an unknown coding, or more than
@@ -371,7 +377,7 @@ def decoding_tap(content_encoding: bytes, tap: Tap) -> DecodingTap | None:
     return DecodingTap(tap, [CODINGS[name] for name in names])
 
 
-def _undecodable(tap: Tap, reason: str) -> DecodingTap:
+def _undecodable(tap: Fed, reason: str) -> DecodingTap:
     stopped = DecodingTap(tap, ())
     stopped.stop(reason)
     return stopped

@@ -37,13 +37,14 @@ class Drains:
         self._limits = limits
         self._metrics = metrics
         self._deadlines: dict[Drained, float] = {}
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._deadlines)
 
     def begin(self, exchange: Drained) -> bool:
         """Take EXCHANGE on, if it may be drained."""
-        if self._limits.timeout <= 0:
+        if self._closed or self._limits.timeout <= 0:
             return False
         if len(self._deadlines) >= self._limits.max_streams:
             self._metrics.drains["full"] += 1
@@ -71,8 +72,9 @@ class Drains:
         for exchange in late:
             self._stop(exchange, "timeout")
 
-    def stop(self) -> None:
-        """Stop all: the program ends."""
+    def close(self) -> None:
+        """Stop all, and begin no more: the program ends."""
+        self._closed = True
         for exchange in list(self._deadlines):
             self._stop(exchange, "shutdown")
 

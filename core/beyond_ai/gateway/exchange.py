@@ -14,6 +14,7 @@ from collections.abc import Callable
 from enum import IntEnum, auto
 from typing import Final, Protocol
 
+from beyond_ai.gateway.decoding import decoding_tap
 from beyond_ai.gateway.drain import Drains
 from beyond_ai.gateway.headers import ResponseHead, header_lines
 from beyond_ai.gateway.include_usage import HOLD_BYTES, UsageForcer
@@ -105,6 +106,13 @@ class ClientSide(Protocol):
         """Go on reading the request."""
 
 
+class _Onward:
+    """In the place of a tap: hands on what it is fed."""
+
+    def __init__(self, feed: Callable[[bytes], None]) -> None:
+        self.feed = feed
+
+
 class _Gone:
     """In the place of a client that has left, while its answer is drained."""
 
@@ -153,6 +161,7 @@ class Exchange:
         "_secret",
         "_tap",
         "_upstream",
+        "_upstream_slow",
         "drained",
         "phase",
     )
@@ -175,13 +184,14 @@ class Exchange:
         self.drained = 0
         """bytes that came after the client had left"""
         self._client = client
-        self._client_body = client.body
+        self._client_body: Callable[[bytes], None] = client.body
         self._meter = meter
         self._tap: Callable[[bytes], None] = meter.tap.feed
         self._scan = meter.scan
         self._has_body = has_body
         self._head_only = method == b"HEAD"
         self._received = 0
+        self._upstream_slow = False
         self._secret = secret
         self._drains = drains
         self._redactor: Redactor | None = None
@@ -270,9 +280,10 @@ class Exchange:
         """The client is gone: the provider's side is let go at once, or drained where it would go on all the same."""
         if self._drain():
             return
+        delivered = self._delivered
         if self._move(Step.BREAK):
             self._abort_upstream()
-            self._meter.finish(Outcome.CLIENT_CANCELLED, delivered=self._delivered)
+            self._meter.finish(Outcome.CLIENT_CANCELLED, delivered=delivered)
 
     def client_timeout(self, rejection: Rejection) -> None:
         """The client stopped sending, or stopped reading."""
@@ -300,7 +311,8 @@ class Exchange:
 
     def upstream_informational(self, status: int, headers: Headers) -> None:
         """Pass an interim response on."""
-        self._client.informational(status, ResponseHead(headers).headers)
+        kept = ResponseHead(headers).headers
+        self._client.informational(status, kept if self._secret is None else without_secret(kept, self._secret))
 
     def upstream_head(self, status: int, reason: bytes, headers: Headers) -> None:
         """Pass the response head on."""
@@ -315,8 +327,11 @@ class Exchange:
                 self._redactor = Redactor(self._secret)
                 self._client_body = self._redacted
         self._meter.response_head(status, head.streaming)
-        if head.encoding:
-            self._tap = self._meter.decode(head.encoding)
+        decode = self._meter.decode(head.encoding) if head.encoding else None
+        if decode is not None:
+            self._tap = decode
+            if self._redactor is not None:
+                self._client_body = self._decoded_for_client(head)
         elif self._forcer is not None and self._forcer.added and head.streaming and status < 300:
             self._filter = UsageFrameFilter()
             self._client_body = self._filtered
@@ -333,6 +348,18 @@ class Exchange:
         clean = self._redactor.feed(data)
         if clean:
             self._client.body(clean)
+
+    def _decoded_for_client(self, head: ResponseHead) -> Callable[[bytes], None]:
+        """Let an error that came compressed go on decoded, as HEAD then says: a pool key in it could not be seen.
+
+        Identity was asked for. What cannot be decoded does not go on.
+        """
+        head.headers = [header for header in head.headers if header[0].lower() != b"content-encoding"]
+        head.lines = header_lines(head.headers)
+        head.length = None
+        decoding = decoding_tap(head.encoding, _Onward(self._redacted))
+        assert decoding is not None
+        return decoding.feed
 
     def _filtered(self, data: bytes) -> None:
         assert self._filter is not None
@@ -364,30 +391,34 @@ class Exchange:
         if self._client is _GONE and self._drains is not None:
             self._drains.ended(self, complete=False)
         if answered:
-            self._flush_held()
+            if self._redactor is not None and (rest := self._redactor.end()):
+                self._client.body(rest)
             self._meter.finish(Outcome.CUT_SHORT)
             self._client.abort()
             return
-        self._meter.finish(Outcome.UPSTREAM_ERROR, delivered=delivered and failure.timed_out)
+        delivered = delivered and failure.timed_out and failure.stage is not FailureStage.CONNECT
+        self._meter.finish(Outcome.UPSTREAM_ERROR, delivered=delivered)
         if failure.stage is FailureStage.CONNECT:
             self._client.refuse(UNREACHABLE)
         else:
             self._client.refuse(UPSTREAM_TIMEOUT if failure.timed_out else UPSTREAM_FAILED)
 
     def upstream_pause(self) -> None:
-        """The provider is slow: read no more from the client."""
+        """The provider is slow, or not reached yet: read no more from the client."""
+        self._upstream_slow = True
         self._client.pause_reading()
 
     def upstream_resume(self) -> None:
         """The provider has caught up."""
+        self._upstream_slow = False
         self._client.resume_reading()
 
     # Endings
 
     @property
     def _delivered(self) -> bool:
-        """Whether the provider has the whole request and has not answered."""
-        return self.phase is Phase.WAITING and self._upstream is not None
+        """Whether the provider has the whole request, as far as the transport has said, and has not answered."""
+        return self.phase is Phase.WAITING and self._upstream is not None and not self._upstream_slow
 
     def _flush_held(self) -> None:
         """Pass on what a filter held back, now that nothing more comes."""
@@ -412,7 +443,7 @@ class Exchange:
         if (
             self._drains is None
             or self._upstream is None
-            or self.phase not in (Phase.WAITING, Phase.ANSWERING)
+            or not (self._delivered or self.phase is Phase.ANSWERING)
             or self._meter.has_ended
             or not self._drains.begin(self)
         ):

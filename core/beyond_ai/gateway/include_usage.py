@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from beyond_ai.spec.scanner import Scanner
+from beyond_ai.spec.scanner import OPTIONS_KEPT, Scanner
 
 HOLD_BYTES: Final = 16 * 1024
 """A bound on what is held of a body that is streamed: options take less than a hundred bytes."""
@@ -99,6 +99,8 @@ class UsageForcer:
         after = len(data) - (scanner.root_end - base)
         if scanner.options:
             data = self._force(data, base)
+        if len(scanner.options) >= OPTIONS_KEPT:
+            self._asked, self._lacking = None, True  # there may be more of them, and of all the last counts
         self.added = self._asked is False
         if not self._lacking:
             return data

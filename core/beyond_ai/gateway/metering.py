@@ -72,7 +72,11 @@ class Ledger:
         """Settle all finished requests."""
         finished, self._finished = self._finished, []
         for meter in finished:
-            meter.settle()
+            try:
+                meter.settle()
+            except Exception:  # noqa: BLE001 - one answer that cannot be read must not cost the others their events
+                _log.exception("an answer could not be metered")
+                self.metrics.usage_parse_errors += 1
 
     def drop(self, name: str) -> None:
         """Hand no more events to the sink NAME."""
@@ -153,10 +157,13 @@ class Meter:
         if streaming:
             self._ledger.metrics.active_streams += 1
 
-    def decode(self, encoding: bytes) -> Callable[[bytes], None]:
-        """Where the answer's bytes go instead of into `tap`, given its ENCODING as `content-encoding` has it."""
+    def decode(self, encoding: bytes) -> Callable[[bytes], None] | None:
+        """Where the answer's bytes go instead of into `tap`, given its ENCODING as `content-encoding` has it.
+
+        None for one that changes nothing.
+        """
         decoding = self._decoding = decoding_tap(encoding, self.tap)
-        return self.tap.feed if decoding is None else decoding.feed
+        return None if decoding is None else decoding.feed
 
     @property
     def has_ended(self) -> bool:
@@ -167,7 +174,6 @@ class Meter:
     def client_left(self) -> None:
         """Take note that the client has left, while the answer is still read."""
         self._left = True
-        self._elapsed = time.perf_counter() - self._started
 
     def failure(self, failure: UpstreamFailure) -> None:
         """Log why the provider's side failed."""
@@ -186,8 +192,7 @@ class Meter:
             metrics.active_streams -= 1
         self._outcome = outcome = Outcome.CLIENT_CANCELLED if self._left else outcome
         self._delivered = delivered
-        if not self._left:
-            self._elapsed = time.perf_counter() - self._started
+        self._elapsed = time.perf_counter() - self._started
         if self._status is not None:
             self._provider.latency.observe(self._elapsed)
             if outcome is _OK and self._status >= 400:
@@ -218,8 +223,7 @@ class Meter:
             tokens["cache_write"] += usage.cache_write_tokens
         if self._identity is None:
             return
-        if usage.finished and self._outcome is Outcome.CLIENT_CANCELLED and not self._left:
-            self._outcome = Outcome.OK
+        self._outcome = self._outcome_of(usage)
         if not usage.found and self._status is not None and self._status < 300:
             metrics.usage_parse_errors += 1
         estimated = False
@@ -241,13 +245,21 @@ class Meter:
             )
         return decoding.complete
 
+    def _outcome_of(self, usage: Usage) -> Outcome:
+        """How the request ended, now that the answer has been read: an answer says it as well as its framing does."""
+        if self._outcome is Outcome.CLIENT_CANCELLED:
+            return Outcome.OK if usage.finished and not self._left else Outcome.CLIENT_CANCELLED
+        if self._outcome is Outcome.OK and usage.error:
+            return Outcome.UPSTREAM_ERROR
+        return self._outcome
+
     def _lacks_usage(self, usage: Usage) -> bool:
         """Whether tokens were spent that no usage report accounts for: a provider's refusal costs none."""
         if self._status is None:
             return self._delivered
-        if self._status >= 300:
+        if self._status >= 300 or self._status == 204:
             return False
-        return not usage.found or not (usage.finished or self._outcome in _WHOLE)
+        return not (usage.found and usage.finished)
 
     def _event(self, identity: Identity, usage: Usage, estimated: bool) -> UsageEvent:
         requested = self.scanner.model if self.scanner is not None else None

@@ -106,7 +106,7 @@ async def serve(
             await asyncio.sleep(0.05)
     finally:
         clock.cancel()
-        gateway.drains.stop()
+        gateway.drains.close()
         for connection in list(client_server.server_state.connections):
             cast("ClientConnection", connection).transport.abort()
         await asyncio.sleep(0)

@@ -11,8 +11,8 @@ from typing import Final
 
 import orjson
 
-MAX_FRAME: Final = 64 * 1024
-"""Bytes. A longer frame passes unread: a usage frame takes a few hundred."""
+MAX_FRAME: Final = 8 * 1024
+"""Bytes. A longer frame passes unread: a usage frame takes a few hundred, and what is held is read at each piece."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _COLON: Final = 0x3A

@@ -485,7 +485,8 @@ def test_recorded_answers_are_metered_as_when_they_are_plain(coding: str) -> Non
         assert wire is not None
         quirk = providers()[row["provider"]].usage
         usage = parse_usage(wire, row["streaming"], tap, complete=decoding.complete, quirk=quirk)
-        assert usage == parse_usage(wire, row["streaming"], plain, quirk=quirk), row["file"]
+        as_plain = parse_usage(wire, row["streaming"], plain, complete=decoding.complete, quirk=quirk)
+        assert usage == as_plain, row["file"]
         if row["expected"]:
             assert usage.input_tokens == row["expected"]["input_tokens"]
             assert usage.output_tokens == row["expected"]["output_tokens"]

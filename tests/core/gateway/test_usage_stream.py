@@ -52,8 +52,9 @@ class TestChat:
 
     def test_repeated_on_every_chunk_the_last_counts(self) -> None:
         stream = b"".join(chunk(usage=chat_usage(10, n)) for n in range(1000))
-        usage = parse(Wire.CHAT, stream)
-        assert (usage.input_tokens, usage.output_tokens, usage.finished) == (10, 999, False)
+        for complete in (True, False):
+            usage = parse(Wire.CHAT, stream, complete=complete)
+            assert (usage.input_tokens, usage.output_tokens, usage.finished) == (10, 999, complete)
 
     @pytest.mark.parametrize("later", [{"usage": None}, {"usage": {}}, {"usage": {"queue_time": 0.1}}, {}])
     def test_a_later_chunk_without_one_does_not_hide_it(self, later: dict[str, Any]) -> None:

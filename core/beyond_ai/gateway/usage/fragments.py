@@ -28,7 +28,7 @@ def load_object(data: bytes) -> dict[str, object] | None:
     except ValueError:
         # The standard library also takes lone surrogates, which models do write, and broken UTF-8.
         try:
-            value = json.loads(data.decode("utf-8", "replace"))
+            value = json.loads(data.decode("utf-8-sig", "replace"))
         except (ValueError, RecursionError):
             return None
     return value if isinstance(value, dict) else None

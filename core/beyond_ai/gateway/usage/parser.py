@@ -76,6 +76,7 @@ def _read_body(usage: Usage, tap: Tap, paths: Paths, complete: bool) -> Report |
         document = load_object(head)
         if document is not None:
             usage.finished = True
+            usage.error = bool(document.get("error"))
             usage.model = _model_in(document)
             usage.service_tier = tier_name(document.get("service_tier"))
             return _report_in(document, paths)
@@ -106,23 +107,25 @@ def _read_stream(usage: Usage, wire: Wire, tap: Tap, paths: Paths, complete: boo
 def _read_last_events(usage: Usage, wire: Wire, tap: Tap, paths: Paths, complete: bool) -> Report | None:
     end = tap.tail(_NEAR_BYTES)
     near = Piece(end, cut=len(end) == _NEAR_BYTES)
-    report = _last_report(usage, wire, near, paths)
+    report = _last_report(usage, wire, near, paths, complete)
     if wire in _CHOICE_WIRES and _has_error(near):
         usage.error = True
     if report is not None or not near.cut:
         return report
     whole = tap.whole
     if whole is not None:
-        return _last_report(usage, wire, Piece(whole, cut=False), paths)
+        return _last_report(usage, wire, Piece(whole, cut=False), paths, complete)
     kept = Piece(tap.tail(), cut=True)
-    report = _last_report(usage, wire, kept, paths)
+    report = _last_report(usage, wire, kept, paths, complete)
     return report if report is not None else _report_of_cut_event(usage, wire, kept, complete)
 
 
-def _last_report(usage: Usage, wire: Wire, piece: Piece, paths: Paths) -> Report | None:
+def _last_report(usage: Usage, wire: Wire, piece: Piece, paths: Paths, complete: bool) -> Report | None:
     """The usage object of the last event in PIECE that has one. How the stream ended is read on the way."""
     report = _read_end(usage, wire, piece, paths)
     if report is not None:
+        # With it as its last event, a stream that is complete has said all, whatever mark of an end it lacks.
+        usage.finished |= complete and wire in _CHOICE_WIRES
         return report
     for block in piece.containing(b'"usage"', _OBJECT_FOLLOWS):
         if block.cut:
