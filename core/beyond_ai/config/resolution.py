@@ -18,6 +18,8 @@ def unresolved(settings: Settings, registry: Registry) -> list[str]:
     REGISTRY holds the kinds that the program uses. Nothing is created.
     """
     problems = _missing("transport", [settings.transport], registry.transports())
+    if settings.deny_store:
+        problems += _missing("deny_store", [settings.deny_store], registry.deny_stores())
     problems += _missing("sinks", settings.sinks, registry.sinks())
     if settings.scanner != "auto":
         problems += _missing("scanner", [settings.scanner], registry.scanners())

@@ -59,6 +59,7 @@ class Settings(BaseSettings):
         False, description="true refuses to start where a broken plugin would be set aside; for CI and plugin authors"
     )
 
+    deny_store: str = Field("nats", description="plugin that brings the deny-set; empty for none, and nobody is denied")
     nats_url: str = Field("nats://localhost:4222", description="server of the watched sets (deny-set)")
     nats_creds: Secret | None = Field(None, description="NATS credentials, base64 of a .creds file; secret")
     nats_creds_file: Path | None = Field(None, description="path of a .creds file, in place of nats_creds")

@@ -14,6 +14,7 @@ from beyond_ai.gateway.rejection import MAX_BODY, Rejection
 from beyond_ai.gateway.request import Request
 from beyond_ai.gateway.route import Route, Router
 from beyond_ai.spec.auth import AuthScheme, Identity, InvalidCredential
+from beyond_ai.spec.deny import DenySet
 from beyond_ai.spec.transport import Headers, UpstreamRequest, head_lines
 
 
@@ -39,8 +40,11 @@ class Ticket:
 class Admission:
     """The checks, with what they need. `schemes` are in the order in which they are asked."""
 
-    def __init__(self, router: Router, schemes: Sequence[AuthScheme], upstream_tls: bool) -> None:
+    def __init__(
+        self, router: Router, schemes: Sequence[AuthScheme], upstream_tls: bool, denied: DenySet | None = None
+    ) -> None:
         self._router = router
+        self._denied = DenySet() if denied is None else denied
         self._managed = tuple(scheme for scheme in schemes if scheme.managed)
         self._others = tuple(scheme for scheme in schemes if not scheme.managed)
         self._tls = upstream_tls
@@ -97,6 +101,11 @@ class Admission:
         """Run the checks that follow verification."""
         if not ticket.scheme.managed:
             return None
+        identity = ticket.identity
+        assert identity is not None
+        reason = self._denied.reason(identity.tenant_id, identity.key_id)
+        if reason is not None:
+            return rejection.DENIED[reason]
         method, path = ticket.request.method, ticket.route.path
         if not ticket.route.endpoint:
             return rejection.managed_endpoint(404, method, path)

@@ -18,6 +18,7 @@ from beyond_ai.registry import Registry, State, load
 from beyond_ai.registry.scanners import choose_scanner
 from beyond_ai.spec.auth import AuthScheme, DevAuthScheme, DevCredential
 from beyond_ai.spec.component import Context
+from beyond_ai.spec.deny import DenySet, DenyStore
 from beyond_ai.spec.provider import Provider, split_authority
 from beyond_ai.spec.scanner import Scanner, ScannerFactory
 from beyond_ai.spec.sink import UsageSink
@@ -25,7 +26,7 @@ from beyond_ai.spec.transport import Headers, Transport
 
 _log = logging.getLogger(__name__)
 
-KINDS = ("provider", "auth", "scanner", "sink", "transport")
+KINDS = ("provider", "auth", "scanner", "sink", "transport", "deny_store")
 """The kinds of plugin that the gateway loads; it never imports a tool."""
 
 
@@ -39,6 +40,8 @@ class Assembly:
     upstreams: Mapping[str, Upstream]
     sinks: Mapping[str, UsageSink]
     transports: Mapping[str, Transport]
+    denied: DenySet
+    deny_store: DenyStore | None
     scanner: str
     dev_credential: DevCredential | None
     embedded: tuple[str, ...]
@@ -68,6 +71,8 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
         Context(
             signing_keys=settings.signing_keys,
             upstream=settings.upstream(),
+            nats=settings.nats(),
+            snapshot_path=settings.snapshot_path,
             count=metrics.count_plugin_event,
         ),
     )
@@ -76,10 +81,13 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
     upstreams, embedded = builder.upstreams(providers, dev=dev)
     scanner, factory = builder.scanner()
     sinks = builder.sinks()
+    denied = DenySet()
+    metrics.denied = denied
+    metrics.deny_store = store = None if dev else builder.deny_store()
     if not settings.signing_keys and not dev:
         _log.warning("no signing keys: managed keys are refused, clients' own keys pass through")
     gateway = Gateway(
-        admission=Admission(Router(upstreams), schemes, settings.upstream_tls),
+        admission=Admission(Router(upstreams), schemes, settings.upstream_tls, denied),
         ledger=Ledger(metrics, [(name, sink.emit) for name, sink in sinks.items()]),
         metrics=metrics,
         new_scanner=factory,
@@ -97,6 +105,8 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
         upstreams=upstreams,
         sinks=sinks,
         transports=builder.transports,
+        denied=denied,
+        deny_store=store,
         scanner=scanner,
         dev_credential=credential,
         embedded=embedded,
@@ -141,6 +151,17 @@ class _Builder:
             except PluginError as error:
                 self._set_aside("sink", name, error)
         return made
+
+    def deny_store(self) -> DenyStore | None:
+        """The configured deny store. This seam fails open: one that cannot be created is set aside."""
+        name = self._settings.deny_store
+        if not name:
+            return None
+        try:
+            return self._registry.create("deny_store", name, self._context, self._table("deny_store", name))
+        except PluginError as error:
+            self._set_aside("deny_store", name, error)
+            return None
 
     def transport(self, name: str) -> Transport:
         """The transport NAME, created once."""

@@ -4,10 +4,12 @@ Names, labels and buckets are part of the operator's contract. Nothing here carr
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from beyond_ai.spec.deny import DenyStore
 
 REASONS: Final = (
     "auth",
@@ -76,6 +78,8 @@ class Metrics:
         self.tokens = {"input": 0, "output": 0, "cache_read": 0, "cache_write": 0}
         self.active_streams = 0
         self.in_flight = 0
+        self.denied: Sized = ()
+        self.deny_store: DenyStore | None = None
         self.usage_parse_errors = 0
         self.usage_estimated = 0
         self.draining = 0
@@ -101,6 +105,9 @@ class Metrics:
         yield self._histogram("ai_upstream_latency_seconds", "Time to the end of the provider's response.", "latency")
         yield GaugeMetricFamily("ai_active_streams", "Event streams being relayed.", self.active_streams)
         yield GaugeMetricFamily("ai_requests_in_flight", "Requests admitted and not yet ended.", self.in_flight)
+        yield GaugeMetricFamily("ai_deny_set_size", "Tenants and keys that are refused.", len(self.denied))
+        connected = self.deny_store is not None and self.deny_store.connected
+        yield GaugeMetricFamily("ai_nats_connected", "1 while the deny-set follows its source.", connected)
         yield _counter("ai_usage_parse_errors", "Managed 2xx answers without readable usage.", self.usage_parse_errors)
         yield _counter("ai_usage_write_errors", "Usage events that a sink failed to take.", self.usage_write_errors)
         yield _counter("ai_usage_estimated", "Usage events whose counts are an estimate.", self.usage_estimated)

@@ -10,6 +10,7 @@ from typing import Final
 
 import orjson
 
+from beyond_ai.spec.deny import DenyReason
 from beyond_ai.spec.provider import Dialect
 
 MAX_BODY: Final = 104_857_600
@@ -50,6 +51,12 @@ MISSING_KEY: Final = Rejection(401, "authentication_error", "missing API key")
 BODY_TOO_LARGE: Final = Rejection(413, "invalid_request_error", "request body too large", "body_too_large")
 INVALID_KEY: Final = Rejection(401, "authentication_error", "invalid API key", "auth")
 NO_POOL_KEY: Final = Rejection(503, "api_error", "no provider key available", "no_pool_key", retry_after=30)
+_DENIED: Final = "tenant is over limit or suspended"
+DENIED: Final = {
+    DenyReason.SPEND: Rejection(402, "access_denied", _DENIED, "deny_spend"),
+    DenyReason.FRAUD: Rejection(403, "access_denied", _DENIED, "deny_fraud"),
+    DenyReason.UNKNOWN: Rejection(403, "access_denied", _DENIED, "deny_unknown"),
+}
 UNREACHABLE: Final = Rejection(502, "api_error", "provider could not be reached")
 UPSTREAM_FAILED: Final = Rejection(502, "api_error", "upstream failed after receiving the request", close=True)
 UPSTREAM_TIMEOUT: Final = Rejection(504, "api_error", "upstream timed out after receiving the request", close=True)

@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 BACKLOG: Final = 4096
 SINK_CLOSE_TIMEOUT: Final = 10.0
 """Seconds that a sink has to write out what it holds."""
+DENY_CLOSE_TIMEOUT: Final = 10.0
+"""Seconds that a deny store has to let go of its source."""
 
 
 class _Server(uvicorn.Server):
@@ -75,6 +77,7 @@ async def serve(
     """
     gateway = assembly.gateway
     await _start_sinks(assembly)
+    await _start_deny_store(assembly)
     application = front(version, list(assembly.upstreams), gateway.count_rejection)
     health = Health()
     loop = asyncio.get_running_loop()
@@ -114,6 +117,7 @@ async def serve(
             await transport.aclose()
         gateway.ledger.drain()
         await _close_sinks(assembly)
+        await _close_deny_store(assembly)
         admin_server.should_exit = True
         await admin_task
     _log.info("stopped after %d requests", gateway.metrics.requests)
@@ -168,6 +172,29 @@ async def _start_sinks(assembly: Assembly) -> None:
             _log.error("usage sink %s %s", name, reason)
             assembly.registry.fail("sink", name, reason)
             assembly.gateway.ledger.drop(name)
+
+
+async def _start_deny_store(assembly: Assembly) -> None:
+    """Have the deny-set of the last run enforced before anything is served; what has changed since follows."""
+    store = assembly.deny_store
+    if store is None:
+        return
+    try:
+        await store.start(assembly.denied.updater())
+    except Exception as error:  # noqa: BLE001 - a stranger's code, and this seam fails open
+        reason = f"could not start: {type(error).__name__}: {error}"
+        _log.error("deny store %s %s", assembly.settings.deny_store, reason)
+        assembly.registry.fail("deny_store", assembly.settings.deny_store, reason)
+
+
+async def _close_deny_store(assembly: Assembly) -> None:
+    if assembly.deny_store is None:
+        return
+    try:
+        async with asyncio.timeout(DENY_CLOSE_TIMEOUT):
+            await assembly.deny_store.aclose()
+    except Exception as error:  # noqa: BLE001 - a stranger's code, and this seam fails open
+        _log.error("deny store could not be closed: %s: %s", type(error).__name__, error)
 
 
 async def _close_sinks(assembly: Assembly) -> None:

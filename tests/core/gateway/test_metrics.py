@@ -11,6 +11,8 @@ FAMILIES = {
     "ai_rejections": "counter",
     "ai_upstream_responses": "counter",
     "ai_connect_retries": "counter",
+    "ai_deny_set_size": "gauge",
+    "ai_nats_connected": "gauge",
     "ai_tokens": "counter",
     "ai_ttft_seconds": "histogram",
     "ai_upstream_latency_seconds": "histogram",
