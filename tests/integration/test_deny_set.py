@@ -39,7 +39,8 @@ def config(upstream: ScriptedUpstream, url: str, snapshot: Path | None = None) -
 
 
 def deny(folder: Path, *arguments: str) -> str:
-    command = [Path(sys.executable).with_name("beyond-ai"), "deny", *arguments, "-c", str(folder / "gateway.toml")]
+    program = str(Path(sys.executable).with_name("beyond-ai"))
+    command = [program, "deny", *arguments, "-c", str(folder / "gateway.toml")]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
 
 

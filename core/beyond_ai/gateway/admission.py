@@ -8,11 +8,15 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 
 from beyond_ai.gateway import rejection
+from beyond_ai.gateway.breaker import Permit
 from beyond_ai.gateway.credentials import Credential, find_credentials, without_query_key
 from beyond_ai.gateway.headers import on_client_key, on_pool_key
+from beyond_ai.gateway.in_flight import InFlight, TenantsInFlight
+from beyond_ai.gateway.rate_limit import RateLimiter
 from beyond_ai.gateway.rejection import MAX_BODY, Rejection
 from beyond_ai.gateway.request import Request
 from beyond_ai.gateway.route import Route, Router
+from beyond_ai.gateway.sketch import Cells
 from beyond_ai.spec.auth import AuthScheme, Identity, InvalidCredential
 from beyond_ai.spec.deny import DenySet
 from beyond_ai.spec.transport import Headers, UpstreamRequest, head_lines
@@ -22,8 +26,9 @@ from beyond_ai.spec.transport import Headers, UpstreamRequest, head_lines
 class Ticket:
     """A request on its way through admission: who asks, by which scheme, and for what.
 
-    `query` is what stands behind the `?`, as sent; None where there is no `?`. `asks_usage` is whether its body is
-    made to ask for usage, should it ask for a stream. `upstream_request` is what goes to the provider, once it has been
+    `query` is what stands behind the `?`, as sent; None where there is no `?`. `cells` is where the credential's rate
+    is counted. `asks_usage` is whether its body is made to ask for usage, should it ask for a stream. `permit` and
+    `in_flight` are held while the request runs. `upstream_request` is what goes to the provider, once it has been
     worked out; it serves again for another request with the same head.
     """
 
@@ -33,7 +38,10 @@ class Ticket:
     scheme: AuthScheme
     credential: str
     asks_usage: bool
+    cells: Cells
     identity: Identity | None = None
+    permit: Permit | None = None
+    in_flight: InFlight | None = None
     upstream_request: UpstreamRequest | None = None
 
 
@@ -41,10 +49,20 @@ class Admission:
     """The checks, with what they need. `schemes` are in the order in which they are asked."""
 
     def __init__(
-        self, router: Router, schemes: Sequence[AuthScheme], upstream_tls: bool, denied: DenySet | None = None
+        self,
+        router: Router,
+        schemes: Sequence[AuthScheme],
+        *,
+        upstream_tls: bool,
+        limiter: RateLimiter,
+        denied: DenySet,
+        tenants: TenantsInFlight | None = None,
     ) -> None:
+        """TENANTS of None is no limit on what one tenant has in flight."""
         self._router = router
-        self._denied = DenySet() if denied is None else denied
+        self._limiter = limiter
+        self._denied = denied
+        self._tenants = tenants
         self._managed = tuple(scheme for scheme in schemes if scheme.managed)
         self._others = tuple(scheme for scheme in schemes if not scheme.managed)
         self._tls = upstream_tls
@@ -62,9 +80,14 @@ class Admission:
         credentials = find_credentials(request, query or b"")
         if not credentials:
             return rejection.MISSING_KEY
+        scheme, credential = self._claim(credentials)
+        managed = scheme is not None and scheme.managed
+        cells = self._limiter.cells(credential or credentials[0].text)
+        ceiling = self._limiter.admit(cells, managed, request.started)
+        if ceiling is not None:
+            return rejection.RATE_LIMITED[ceiling]
         if request.content_length is not None and request.content_length > MAX_BODY:
             return rejection.BODY_TOO_LARGE
-        scheme, credential = self._claim(credentials)
         if scheme is None:
             return rejection.INVALID_KEY
         if not scheme.managed and route.bare:
@@ -74,7 +97,12 @@ class Admission:
             if owners:
                 route = replace(route, upstream=owners[0])
         asks_usage = scheme.managed and route.asks_usage
-        return Ticket(request, route, query, scheme, credential, asks_usage)
+        return Ticket(request, route, query, scheme, credential, asks_usage, cells)
+
+    def readmit(self, ticket: Ticket) -> Rejection | None:
+        """Admit one more request with the head of TICKET's, whose rate alone is another now."""
+        ceiling = self._limiter.admit(ticket.cells, ticket.scheme.managed, ticket.request.started)
+        return None if ceiling is None else rejection.RATE_LIMITED[ceiling]
 
     def _claim(self, credentials: list[Credential]) -> tuple[AuthScheme | None, str]:
         for scheme in self._managed:
@@ -98,9 +126,23 @@ class Admission:
         return result
 
     def check(self, ticket: Ticket) -> Rejection | None:
-        """Run the checks that follow verification."""
-        if not ticket.scheme.managed:
+        """Run the checks that follow verification. One that lets the request pass may have it hold something.
+
+        That is `permit` and `in_flight` of TICKET, which whoever opens the exchange gives back at its end.
+        """
+        refusal = self._check_managed(ticket) if ticket.scheme.managed else None
+        breaker = ticket.route.upstream.breaker
+        if refusal is not None or breaker is None:
+            return refusal
+        permit = breaker.allow()
+        if isinstance(permit, Permit):
+            ticket.permit = permit
             return None
+        if ticket.in_flight is not None:
+            ticket.in_flight.leave()
+        return rejection.circuit_open(permit)
+
+    def _check_managed(self, ticket: Ticket) -> Rejection | None:
         identity = ticket.identity
         assert identity is not None
         reason = self._denied.reason(identity.tenant_id, identity.key_id)
@@ -113,6 +155,10 @@ class Admission:
             return rejection.managed_endpoint(405, method, path)
         if ticket.route.upstream.pool_headers is None:
             return rejection.NO_POOL_KEY
+        if self._tenants is not None:
+            ticket.in_flight = self._tenants.enter(identity.tenant_id)
+            if ticket.in_flight is None:
+                return rejection.TENANT_BUSY
         return None
 
     def upstream_request(self, ticket: Ticket) -> UpstreamRequest:

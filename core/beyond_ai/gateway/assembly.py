@@ -1,19 +1,24 @@
 """From settings and plugins to a `Gateway`: everything that is decided once, when the program starts."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from beyond_ai.config import Settings
 from beyond_ai.config.resolution import unresolved
 from beyond_ai.errors import BeyondError, ConfigError, PluginError
+from beyond_ai.gateway import breaker, in_flight, rate_limit
 from beyond_ai.gateway.admission import Admission
+from beyond_ai.gateway.breaker import BreakerPolicy, CircuitBreaker, circuit_breakers
 from beyond_ai.gateway.drain import DrainLimits, Drains
 from beyond_ai.gateway.gateway import Clock, Gateway
+from beyond_ai.gateway.in_flight import TenantsInFlight
 from beyond_ai.gateway.metering import Ledger
 from beyond_ai.gateway.metrics import Metrics
+from beyond_ai.gateway.rate_limit import RateLimiter, RateLimits
 from beyond_ai.gateway.request_id import RequestIds
 from beyond_ai.gateway.route import Router, Upstream, configured_providers
+from beyond_ai.gateway.shared_rows import SharedRows
 from beyond_ai.registry import Registry, State, load
 from beyond_ai.registry.scanners import choose_scanner
 from beyond_ai.spec.auth import AuthScheme, DevAuthScheme, DevCredential
@@ -78,7 +83,16 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
     )
     schemes = builder.auth_schemes()
     credential = _dev_credential(schemes) if dev else None
-    upstreams, embedded = builder.upstreams(providers, dev=dev)
+    names = sorted(providers)
+    rows = SharedRows.create(
+        1,
+        {
+            rate_limit.SECTION: rate_limit.WORDS,
+            breaker.SECTION: breaker.words(len(names)),
+            in_flight.SECTION: in_flight.WORDS,
+        },
+    )
+    upstreams, embedded = builder.upstreams(providers, _breakers(settings, rows, names), dev=dev)
     scanner, factory = builder.scanner()
     sinks = builder.sinks()
     denied = DenySet()
@@ -87,7 +101,14 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
     if not settings.signing_keys and not dev:
         _log.warning("no signing keys: managed keys are refused, clients' own keys pass through")
     gateway = Gateway(
-        admission=Admission(Router(upstreams), schemes, settings.upstream_tls, denied),
+        admission=Admission(
+            Router(upstreams),
+            schemes,
+            upstream_tls=settings.upstream_tls,
+            limiter=RateLimiter(RateLimits(credential=settings.rate_limit_rps, byo=settings.byo_rate_limit_rps), rows),
+            denied=denied,
+            tenants=TenantsInFlight(settings.tenant_max_in_flight, rows) if settings.tenant_max_in_flight else None,
+        ),
         ledger=Ledger(metrics, [(name, sink.emit) for name, sink in sinks.items()]),
         metrics=metrics,
         new_scanner=factory,
@@ -174,7 +195,9 @@ class _Builder:
             )
         return self.transports[name]
 
-    def upstreams(self, providers: Mapping[str, Provider], *, dev: bool) -> tuple[dict[str, Upstream], tuple[str, ...]]:
+    def upstreams(
+        self, providers: Mapping[str, Provider], breakers: Mapping[str, CircuitBreaker], *, dev: bool
+    ) -> tuple[dict[str, Upstream], tuple[str, ...]]:
         """Each provider as it is reached, and, in DEV, the names of those that the embedded upstream answers for."""
         embedded = next((provider for provider in providers.values() if provider.embedded), None)
         if dev and embedded is None:
@@ -193,6 +216,7 @@ class _Builder:
                     provider, stream_usage=embedded.stream_usage, usage=embedded.usage, keeps_generating=False
                 )
             upstreams[name] = self._upstream(provider, transport, pool_key, needs_key=not (dev and pool_key is None))
+            upstreams[name].breaker = breakers.get(name)
         return upstreams, tuple(answered_for)
 
     def _pool_key(self, name: str) -> str | None:
@@ -235,6 +259,16 @@ def _require_auth(registry: Registry) -> None:
             _log.warning(
                 "auth plugin %s is disabled: its credentials go to providers as clients' own keys", plugin.name
             )
+
+
+def _breakers(settings: Settings, rows: SharedRows, names: Sequence[str]) -> Mapping[str, CircuitBreaker]:
+    """The circuit breaker of each provider; none where they are switched off."""
+    if not settings.circuit_breaker_threshold:
+        return {}
+    policy = BreakerPolicy(
+        settings.circuit_breaker_threshold, settings.circuit_breaker_window_secs, settings.circuit_breaker_reset_secs
+    )
+    return circuit_breakers(policy, rows, names)
 
 
 def _dev_credential(schemes: list[AuthScheme]) -> DevCredential:

@@ -327,7 +327,11 @@ class ClientConnection(asyncio.Protocol):
         self._request_complete = False
         self._dialect = known.dialect
         self._known_left = length - len(data)
-        self._authenticate(ticket)
+        refusal = gateway.admission.readmit(ticket)
+        if refusal is None:
+            self._authenticate(ticket)
+        else:
+            self.refuse(refusal)
         if data:
             self._dispatch_body(data)
         if not self._known_left:
@@ -412,7 +416,17 @@ class ClientConnection(asyncio.Protocol):
         secret = ticket.route.upstream.secret if ticket.scheme.managed else None
         upstream = ticket.route.upstream
         drains = gateway.drains if ticket.scheme.managed and upstream.provider.keeps_generating else None
-        exchange = Exchange(self, meter, has_body=request.has_body, method=request.method, secret=secret, drains=drains)
+        exchange = Exchange(
+            self,
+            meter,
+            has_body=request.has_body,
+            method=request.method,
+            secret=secret,
+            drains=drains,
+            permit=ticket.permit,
+            in_flight=ticket.in_flight,
+        )
+        ticket.permit = ticket.in_flight = None
         self._exchange = exchange
         self._provider_header = upstream.response_header
         upstream_request = gateway.admission.upstream_request(ticket)

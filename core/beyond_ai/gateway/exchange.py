@@ -14,9 +14,11 @@ from collections.abc import Callable
 from enum import IntEnum, auto
 from typing import Final, Protocol
 
+from beyond_ai.gateway.breaker import Permit
 from beyond_ai.gateway.decoding import decoding_tap
 from beyond_ai.gateway.drain import Drains
 from beyond_ai.gateway.headers import ResponseHead, header_lines
+from beyond_ai.gateway.in_flight import InFlight
 from beyond_ai.gateway.include_usage import HOLD_BYTES, UsageForcer
 from beyond_ai.gateway.metering import Meter
 from beyond_ai.gateway.redaction import Redactor, without_secret
@@ -153,8 +155,10 @@ class Exchange:
         "_forcer",
         "_has_body",
         "_head_only",
+        "_in_flight",
         "_meter",
         "_pending",
+        "_permit",
         "_received",
         "_redactor",
         "_scan",
@@ -175,10 +179,13 @@ class Exchange:
         method: bytes,
         secret: bytes | None = None,
         drains: Drains | None = None,
+        permit: Permit | None = None,
+        in_flight: InFlight | None = None,
     ) -> None:
         """HAS_BODY is whether the head announces a body; SECRET is the pool key that must not come back.
 
-        DRAINS is given where the provider goes on, and bills, when a client leaves.
+        DRAINS is given where the provider goes on, and bills, when a client leaves. PERMIT is the breaker's, and
+        IN_FLIGHT the tenant's place; both are given back at the end.
         """
         self.phase = Phase.SENDING
         self.drained = 0
@@ -194,6 +201,8 @@ class Exchange:
         self._upstream_slow = False
         self._secret = secret
         self._drains = drains
+        self._permit = permit
+        self._in_flight = in_flight
         self._redactor: Redactor | None = None
         self._forcer: UsageForcer | None = None
         self._filter: UsageFrameFilter | None = None
@@ -283,7 +292,7 @@ class Exchange:
         delivered = self._delivered
         if self._move(Step.BREAK):
             self._abort_upstream()
-            self._meter.finish(Outcome.CLIENT_CANCELLED, delivered=delivered)
+            self._finish(Outcome.CLIENT_CANCELLED, delivered=delivered)
 
     def client_timeout(self, rejection: Rejection) -> None:
         """The client stopped sending, or stopped reading."""
@@ -318,6 +327,11 @@ class Exchange:
         """Pass the response head on."""
         if not self._move(Step.RESPONSE_HEAD):
             return
+        if self._permit is not None:
+            if status >= 500:
+                self._permit.failure()
+            else:
+                self._permit.success()
         head = ResponseHead(headers)
         if self._secret is not None:
             if self._secret in head.lines:
@@ -376,7 +390,7 @@ class Exchange:
         """The whole answer has come."""
         if self._move(Step.RESPONSE_END):
             self._flush_held()
-            self._meter.finish(Outcome.OK)
+            self._finish(Outcome.OK)
             if self._client is _GONE and self._drains is not None:
                 self._drains.ended(self, complete=True)
             self._upstream = None  # a cycle: the transport's exchange has this one
@@ -393,11 +407,13 @@ class Exchange:
         if answered:
             if self._redactor is not None and (rest := self._redactor.end()):
                 self._client.body(rest)
-            self._meter.finish(Outcome.CUT_SHORT)
+            self._finish(Outcome.CUT_SHORT)
             self._client.abort()
             return
+        if self._permit is not None:
+            self._permit.failure()
         delivered = delivered and failure.timed_out and failure.stage is not FailureStage.CONNECT
-        self._meter.finish(Outcome.UPSTREAM_ERROR, delivered=delivered)
+        self._finish(Outcome.UPSTREAM_ERROR, delivered=delivered)
         if failure.stage is FailureStage.CONNECT:
             self._client.refuse(UNREACHABLE)
         else:
@@ -414,6 +430,14 @@ class Exchange:
         self._client.resume_reading()
 
     # Endings
+
+    def _finish(self, outcome: Outcome, *, delivered: bool = False) -> None:
+        """Account for the exchange, and give back what it holds."""
+        if self._permit is not None:
+            self._permit.release()
+        if self._in_flight is not None:
+            self._in_flight.leave()
+        self._meter.finish(outcome, delivered=delivered)
 
     @property
     def _delivered(self) -> bool:
@@ -432,7 +456,7 @@ class Exchange:
         if not self._move(Step.BREAK):
             return
         self._abort_upstream()
-        self._meter.finish(outcome, delivered=delivered)
+        self._finish(outcome, delivered=delivered)
         if answered:
             self._client.abort()
         else:
@@ -460,7 +484,7 @@ class Exchange:
         delivered = self._delivered
         if self._move(Step.BREAK):
             self._abort_upstream()
-            self._meter.finish(Outcome.CLIENT_CANCELLED, delivered=delivered)
+            self._finish(Outcome.CLIENT_CANCELLED, delivered=delivered)
 
     def _abort_upstream(self) -> None:
         if self._upstream is not None:

@@ -22,6 +22,7 @@ REASONS: Final = (
     "no_pool_key",
     "rate_limit",
     "rate_limit_byo_global",
+    "tenant_concurrency",
 )
 DRAIN_RESULTS: Final = ("complete", "failed", "timeout", "bytes", "full", "shutdown")
 """How a drain ends: the answer's own end, the provider's failure, its bounds, no room to begin, the program's end."""

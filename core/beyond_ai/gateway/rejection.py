@@ -5,11 +5,13 @@ wire's outer `"type":"error"`. Every such answer has the header `x-beyond-error-
 it for the provider's.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
+from beyond_ai.gateway.rate_limit import Ceiling
 from beyond_ai.spec.deny import DenyReason
 from beyond_ai.spec.provider import Dialect
 
@@ -51,6 +53,13 @@ MISSING_KEY: Final = Rejection(401, "authentication_error", "missing API key")
 BODY_TOO_LARGE: Final = Rejection(413, "invalid_request_error", "request body too large", "body_too_large")
 INVALID_KEY: Final = Rejection(401, "authentication_error", "invalid API key", "auth")
 NO_POOL_KEY: Final = Rejection(503, "api_error", "no provider key available", "no_pool_key", retry_after=30)
+RATE_LIMITED: Final = {
+    ceiling: Rejection(429, "rate_limit_error", "rate limit exceeded", ceiling.value, retry_after=1)
+    for ceiling in Ceiling
+}
+TENANT_BUSY: Final = Rejection(
+    429, "rate_limit_error", "too many concurrent requests", "tenant_concurrency", retry_after=1
+)
 _DENIED: Final = "tenant is over limit or suspended"
 DENIED: Final = {
     DenyReason.SPEND: Rejection(402, "access_denied", _DENIED, "deny_spend"),
@@ -62,6 +71,12 @@ UPSTREAM_FAILED: Final = Rejection(502, "api_error", "upstream failed after rece
 UPSTREAM_TIMEOUT: Final = Rejection(504, "api_error", "upstream timed out after receiving the request", close=True)
 DRAINING: Final = Rejection(503, "api_error", "gateway is shutting down", retry_after=1, close=True)
 INTERNAL: Final = Rejection(500, "api_error", "internal gateway error", close=True)
+
+
+def circuit_open(seconds: float) -> Rejection:
+    """The refusal of a request to a provider that has been failing; SECONDS until it may be tried again."""
+    retry_after = max(1, math.ceil(seconds))
+    return Rejection(503, "api_error", "provider temporarily unavailable", "circuit_open", retry_after=retry_after)
 
 
 def managed_endpoint(status: int, method: bytes, path: bytes) -> Rejection:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from beyond_ai.errors import ConfigError
+from beyond_ai.gateway.breaker import CircuitBreaker
 from beyond_ai.gateway.credentials import Credential
 from beyond_ai.gateway.usage import Wire, wire_of
 from beyond_ai.spec.provider import Dialect, KeyScheme, Provider, StreamUsage
@@ -43,6 +44,8 @@ class Upstream:
     """the credential and attribution that go on a managed request; None without a pool key"""
     response_header: bytes
     """the line that tells the client which provider answered"""
+    breaker: CircuitBreaker | None = None
+    """None where none is configured"""
     secret: bytes | None = None
     """the pool key, which must never reach a client"""
 

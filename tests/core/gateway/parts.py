@@ -1,11 +1,17 @@
 """Parts that the tests of the gateway's rooms put together: real providers, plain upstreams, parsed requests."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
+from beyond_ai.gateway import rate_limit
+from beyond_ai.gateway.admission import Admission
+from beyond_ai.gateway.rate_limit import RateLimiter, RateLimits
 from beyond_ai.gateway.request import Request
 from beyond_ai.gateway.route import Router, Upstream
+from beyond_ai.gateway.shared_rows import SharedRows
 from beyond_ai.registry import PluginPolicy, load
+from beyond_ai.spec.auth import AuthScheme
+from beyond_ai.spec.deny import DenySet
 from beyond_ai.spec.provider import Provider, split_authority
 from beyond_ai.spec.transport import Transport, UpstreamEvents, UpstreamExchange, UpstreamRequest
 
@@ -46,6 +52,21 @@ def router_of(providers: Iterable[Provider], *, pool_keys: Iterable[str] = ()) -
     """A router over PROVIDERS; those in POOL_KEYS have one, `pool-NAME`."""
     keyed = set(pool_keys)
     return Router({p.name: upstream_of(p, f"pool-{p.name}" if p.name in keyed else None) for p in providers})
+
+
+def admission_of(
+    router: Router,
+    schemes: Sequence[AuthScheme],
+    *,
+    upstream_tls: bool = True,
+    limits: RateLimits | None = None,
+    denied: DenySet | None = None,
+) -> Admission:
+    """The checks over ROUTER and SCHEMES, without ceilings and with nobody denied unless told."""
+    rows = SharedRows.create(1, {rate_limit.SECTION: rate_limit.WORDS})
+    limiter = RateLimiter(limits or RateLimits(credential=0, byo=0), rows)
+    denied = DenySet() if denied is None else denied
+    return Admission(router, schemes, upstream_tls=upstream_tls, limiter=limiter, denied=denied)
 
 
 def asked(*headers: tuple[bytes, bytes], method: bytes = b"POST", target: bytes = b"/v1/chat/completions") -> Request:

@@ -4,18 +4,20 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import pytest
-from tests.core.gateway.parts import asked, known_providers, router_of
+from tests.core.gateway.parts import admission_of, asked, known_providers, router_of
 from tests.gateway_process import PUBLIC_KEY, VIRTUAL_KEY
 
 from beyond_ai import Identity, InvalidCredential
 from beyond_ai.config import Settings
 from beyond_ai.gateway import rejection
 from beyond_ai.gateway.admission import Admission, Ticket
+from beyond_ai.gateway.rate_limit import Ceiling, RateLimits
 from beyond_ai.gateway.rejection import MAX_BODY, Rejection
 from beyond_ai.gateway.request import Request
 from beyond_ai.registry import PluginPolicy, load
 from beyond_ai.spec.auth import AuthScheme
 from beyond_ai.spec.component import Context
+from beyond_ai.spec.deny import DenyScope, DenySet
 from beyond_ai.spec.provider import KeyScheme, Provider
 from beyond_ai.spec.transport import UpstreamRequest
 
@@ -38,7 +40,7 @@ def schemes() -> list[AuthScheme]:
 
 @pytest.fixture(scope="module")
 def admission() -> Admission:
-    return Admission(router_of([*known_providers(), AZURE], pool_keys=KEYED), schemes(), upstream_tls=True)
+    return admission_of(router_of([*known_providers(), AZURE], pool_keys=KEYED), schemes(), upstream_tls=True)
 
 
 def decide(admission: Admission, request: Request) -> Answer:
@@ -318,7 +320,9 @@ class TeamTokens:
 
 
 async def test_a_scheme_may_take_its_time() -> None:
-    admission = Admission(router_of(known_providers(), pool_keys=KEYED), [TeamTokens(), *schemes()], upstream_tls=False)
+    admission = admission_of(
+        router_of(known_providers(), pool_keys=KEYED), [TeamTokens(), *schemes()], upstream_tls=False
+    )
     route = admission.route(b"/v1/chat/completions")
     assert route is not None
     for credential, tenant in ((b"team-blue", 7), (b"team-red", None)):
@@ -334,5 +338,25 @@ async def test_a_scheme_may_take_its_time() -> None:
 
 
 def test_without_a_scheme_for_it_a_key_is_refused() -> None:
-    admission = Admission(router_of(known_providers()), [TeamTokens()], upstream_tls=True)
+    admission = admission_of(router_of(known_providers()), [TeamTokens()], upstream_tls=True)
     assert decide(admission, asked(OWN)) is rejection.INVALID_KEY
+
+
+def test_who_is_denied_is_refused_after_verification() -> None:
+    denied = DenySet()
+    admission = admission_of(router_of(known_providers(), pool_keys=KEYED), schemes(), denied=denied)
+    for reason, refused in rejection.DENIED.items():
+        denied.updater().put(DenyScope.TENANT, 42, reason)
+        assert decide(admission, asked(BEARER)) is refused
+        assert decide(admission, asked((b"x-api-key", FORGED))) is rejection.INVALID_KEY
+        assert isinstance(decide(admission, asked(OWN)), Ticket)
+
+
+def test_a_ceiling_comes_before_the_size_and_before_verification() -> None:
+    limits = RateLimits(credential=1, byo=1)
+    for header, ceiling in ((OWN, Ceiling.BYO), ((b"x-api-key", FORGED), Ceiling.CREDENTIAL)):
+        admission = admission_of(router_of(known_providers()), schemes(), limits=limits)
+        first = decide(admission, asked(header))
+        assert first not in rejection.RATE_LIMITED.values()
+        large = asked(header, (b"content-length", b"%d" % (MAX_BODY + 1)))
+        assert decide(admission, large) is rejection.RATE_LIMITED[ceiling]

@@ -6,9 +6,9 @@ import httptools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.gateway.parts import known_providers, router_of
+from tests.core.gateway.parts import admission_of, known_providers, router_of
 
-from beyond_ai.gateway.admission import Admission, Ticket
+from beyond_ai.gateway.admission import Ticket
 from beyond_ai.gateway.known_head import MAX_KNOWN, KnownHead, known_head
 from beyond_ai.gateway.rejection import MAX_BODY
 from beyond_ai.gateway.request import Request
@@ -37,7 +37,7 @@ def ticket_for(data: bytes) -> Ticket:
     request.method = parser.get_method()
     request.http10, request.keep_alive = parser.get_http_version() != "1.1", parser.should_keep_alive()
     byo = load(("auth",), PluginPolicy(third_party=False)).create("auth", "byo", Context(), None)
-    admission = Admission(router_of(known_providers()), [byo], upstream_tls=True)
+    admission = admission_of(router_of(known_providers()), [byo], upstream_tls=True)
     route = admission.route(request.target)
     assert route is not None
     ticket = admission.admit(request, route, None)

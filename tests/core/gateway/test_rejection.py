@@ -19,10 +19,16 @@ CONTRACT = {
     "BODY_TOO_LARGE": (413, "invalid_request_error", "request body too large"),
     "INVALID_KEY": (401, "authentication_error", "invalid API key"),
     "NO_POOL_KEY": (503, "api_error", "no provider key available"),
+    "TENANT_BUSY": (429, "rate_limit_error", "too many concurrent requests"),
     "UPSTREAM_FAILED": (502, "api_error", "upstream failed after receiving the request"),
     "UPSTREAM_TIMEOUT": (504, "api_error", "upstream timed out after receiving the request"),
 }
-LABELS = {"BODY_TOO_LARGE": "body_too_large", "INVALID_KEY": "auth", "NO_POOL_KEY": "no_pool_key"}
+LABELS = {
+    "BODY_TOO_LARGE": "body_too_large",
+    "INVALID_KEY": "auth",
+    "NO_POOL_KEY": "no_pool_key",
+    "TENANT_BUSY": "tenant_concurrency",
+}
 
 
 @pytest.mark.parametrize("name", CONTRACT)
