@@ -20,8 +20,6 @@ from beyond_ai.testing import (
 )
 
 PROVIDERS = sorted({recording.row["provider"] for recording in RECORDINGS})
-BYTE_BY_BYTE = 32 * 1024
-"""Bytes of the longest body that goes byte by byte in the ordinary run; `-m long` has them all."""
 
 pytestmark = pytest.mark.skipif(not CORPUS.is_dir(), reason="the recorded answers are not here")
 
@@ -150,13 +148,5 @@ async def relay_all(gateway: GatewayProcess, upstream: ScriptedUpstream, recordi
 @pytest.mark.parametrize("provider", PROVIDERS)
 async def test_relayed(gateway: GatewayProcess, upstream: ScriptedUpstream, provider: str, cut: Cut) -> None:
     recordings = [recording for recording in RECORDINGS if recording.row["provider"] == provider]
-    if cut is single_bytes:
-        recordings = [recording for recording in recordings if recording.row["bytes"] <= BYTE_BY_BYTE]
     assert recordings
     await relay_all(gateway, upstream, recordings, cut)
-
-
-@pytest.mark.long
-async def test_relayed_byte_by_byte(gateway: GatewayProcess, upstream: ScriptedUpstream) -> None:
-    recordings = [recording for recording in RECORDINGS if recording.row["bytes"] > BYTE_BY_BYTE]
-    await relay_all(gateway, upstream, recordings, single_bytes)
