@@ -14,7 +14,8 @@ from beyond_ai.spec.deny import DenyReason, DenyScope, DenySet, DenyStore, DenyU
 from beyond_ai.spec.markers import API_VERSION, hookimpl
 from beyond_ai.spec.provider import Dialect, KeyScheme, Provider, StreamUsage
 from beyond_ai.spec.scanner import Scanner, ScannerFactory
-from beyond_ai.spec.sink import Outcome, UsageEvent, UsageSink
+from beyond_ai.spec.sink import UsageSink
+from beyond_ai.spec.token_count import token_count
 from beyond_ai.spec.tool import Tool, ToolContext, ToolResult
 from beyond_ai.spec.transport import (
     FailureStage,
@@ -26,7 +27,8 @@ from beyond_ai.spec.transport import (
     UpstreamRequest,
     head_lines,
 )
-from beyond_ai.spec.usage import UsageCounts, UsageQuirk, token_count
+from beyond_ai.spec.usage import UsageCounts, UsageQuirk
+from beyond_ai.spec.usage_event import Outcome, UsageEvent
 
 __all__ = [
     "API_VERSION",

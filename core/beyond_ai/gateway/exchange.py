@@ -31,7 +31,6 @@ from beyond_ai.gateway.rejection import (
     Rejection,
 )
 from beyond_ai.gateway.withhold import UsageFrameFilter
-from beyond_ai.spec.sink import Outcome
 from beyond_ai.spec.transport import (
     FailureStage,
     Headers,
@@ -40,6 +39,7 @@ from beyond_ai.spec.transport import (
     UpstreamFailure,
     UpstreamRequest,
 )
+from beyond_ai.spec.usage_event import Outcome
 
 COLLECT_BYTES: Final = 512 * 1024
 """How long a body that may have to change can be to be collected first, so that its new length can be stated. A longer

@@ -5,7 +5,6 @@ gateway's own namespace `x-beyond-`. With a client's own key everything else pas
 allow-list passes: `openai-organization`, cookies and the like would act on the shared account.
 """
 
-from functools import lru_cache
 from typing import Final
 
 from beyond_ai.gateway.request import HeaderKind, Request
@@ -43,7 +42,7 @@ _IDENTITY: Final = (b"accept-encoding", b"identity")
 _END_TO_END, _DROPPED, _CONNECTION, _CONTENT_ENCODING, _CONTENT_LENGTH, _CONTENT_TYPE, _TRANSFER_ENCODING = range(7)
 _UNNAMED: Final = (b",keep-alive", b",close", b",Keep-Alive", b",Close")
 """Values of `Connection` that name no header."""
-_RESPONSE_KINDS: Final = {
+_RESPONSE_KINDS: Final[dict[bytes, int]] = {
     b"connection": _CONNECTION,
     b"content-encoding": _CONTENT_ENCODING,
     b"content-length": _CONTENT_LENGTH,
@@ -58,15 +57,28 @@ _RESPONSE_KINDS: Final = {
 }
 
 
-@lru_cache(maxsize=1024)
+_MAX_SPELLINGS: Final = 1024
+_spellings: Final[dict[bytes, int]] = {}
+"""The kinds of names as providers spell them, so that each is looked at once."""
+
+
 def _response_kind(name: bytes) -> int:
-    name = name.lower()
-    return _DROPPED if name.startswith(b"x-beyond-") else _RESPONSE_KINDS.get(name, _END_TO_END)
+    lower = name.lower()
+    kind = _DROPPED if lower.startswith(b"x-beyond-") else _RESPONSE_KINDS.get(lower, _END_TO_END)
+    if len(_spellings) < _MAX_SPELLINGS:
+        _spellings[name] = kind
+    return kind
 
 
 def header_lines(headers: Headers) -> bytes:
     """HEADERS as they stand in a head, each with its line end."""
-    return b"".join([b"%b: %b\r\n" % header for header in headers])
+    pieces: list[bytes] = []
+    for name, value in headers:
+        pieces.append(name)
+        pieces.append(b": ")
+        pieces.append(value)
+        pieces.append(b"\r\n")
+    return b"".join(pieces)
 
 
 class ResponseHead:
@@ -84,22 +96,24 @@ class ResponseHead:
         named = encoding = b""
         length: int | None = None
         chunked = streaming = False
+        spellings = _spellings
         for header in headers:
-            kind = _response_kind(header[0])
+            name, value = header
+            kind = spellings[name] if name in spellings else _response_kind(name)
             if kind == _END_TO_END:
                 kept.append(header)
             elif kind == _CONTENT_LENGTH:
-                length = int(header[1])
+                length = int(value)
             elif kind == _CONTENT_TYPE:
-                streaming = b"event-stream" in header[1].lower()
+                streaming = b"event-stream" in value.lower()
                 kept.append(header)
             elif kind == _CONTENT_ENCODING:
-                encoding = b"%b,%b" % (encoding, header[1]) if encoding else header[1]
+                encoding = b"%b,%b" % (encoding, value) if encoding else value
                 kept.append(header)
             elif kind == _TRANSFER_ENCODING:
                 chunked = True
             elif kind == _CONNECTION:
-                named += b"," + header[1]
+                named += b"," + value
         if named and named not in _UNNAMED:
             names = [token.strip().lower() for token in named.split(b",")]
             kept = [header for header in kept if header[0].lower() not in names]

@@ -16,8 +16,8 @@ from beyond_ai.gateway.tap import Tap
 from beyond_ai.gateway.usage import Usage, estimate_usage, has_event_form, parse_usage
 from beyond_ai.spec.auth import Identity
 from beyond_ai.spec.scanner import Scanner
-from beyond_ai.spec.sink import Outcome, UsageEvent
 from beyond_ai.spec.transport import UpstreamFailure
+from beyond_ai.spec.usage_event import Outcome, UsageEvent
 
 _log = logging.getLogger(__name__)
 

@@ -23,6 +23,9 @@ from beyond_ai.gateway.front import Asgi, front
 _log = logging.getLogger(__name__)
 
 BACKLOG: Final = 4096
+GC_THRESHOLD: Final = 20_000
+"""Objects that may be made before the collector looks at the young ones. Exchanges make no cycles, and at the default
+of 700 a few dozen of them at a time set it off."""
 SINK_CLOSE_TIMEOUT: Final = 10.0
 """Seconds that a sink has to write out what it holds."""
 DENY_CLOSE_TIMEOUT: Final = 10.0
@@ -102,6 +105,7 @@ async def serve(
     # What lives until the end need not be looked at by the collector again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 10, 10)
     ready()
     try:
         await client_task

@@ -20,10 +20,6 @@ This seam fails open: what a quirk raises is logged, and the counts that the wir
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
-
-U64_MAX: Final = 2**64 - 1
-"""Counts are unsigned 64-bit wherever they go; larger ones stay at this."""
 
 
 @dataclass(slots=True)
@@ -86,16 +82,6 @@ class UsageQuirk:
             raise TypeError("usage.cost must be a string")
         if not cost.isascii():
             raise ValueError("usage.cost must be ASCII")
-
-
-def token_count(value: object) -> int | None:
-    """VALUE, out of JSON, as a count; None when it is none: JSON has no bool, float, string or negative of tokens."""
-    if type(value) is int:
-        return min(value, U64_MAX) if value >= 0 else None
-    # orjson gives integers that are wider than 64 bits as floats.
-    if type(value) is float and value > U64_MAX:
-        return U64_MAX
-    return None
 
 
 def _is_path(path: object) -> bool:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from beyond_ai.gateway.tap import Tap
 from beyond_ai.gateway.usage import Usage, Wire, parse_usage
-from beyond_ai.spec.usage import U64_MAX, UsageCounts, UsageQuirk
+from beyond_ai.spec.token_count import U64_MAX
+from beyond_ai.spec.usage import UsageCounts, UsageQuirk
 
 REPORT = {"prompt_tokens": 5, "completion_tokens": 6}
 GROQ = UsageQuirk(paths=(("x_groq", "usage"),))

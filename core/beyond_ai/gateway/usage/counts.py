@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from beyond_ai.gateway.usage.wire import Wire
-from beyond_ai.spec.usage import U64_MAX, Adjust, UsageCounts, token_count
+from beyond_ai.spec.token_count import U64_MAX, token_count
+from beyond_ai.spec.usage import Adjust, UsageCounts
 
 _log = logging.getLogger(__name__)
 
@@ -25,9 +26,9 @@ _MAX_DOLLARS: Final = 48
 """Characters of an amount: what a price can have, with room; it goes into every sink's row."""
 
 
-@dataclass(slots=True)
-class Usage(UsageCounts):
-    """What an answer says of itself: its counts, and how it ended.
+@dataclass(slots=True, init=False)
+class Usage:
+    """What an answer says of itself: its counts, as in `UsageCounts`, and how it ended.
 
     Attributes:
         found: whether a usage object was read. Counts of zero with `found` are the provider's word; without, unknown.
@@ -37,10 +38,50 @@ class Usage(UsageCounts):
         error: whether the stream carried an error event at its end.
     """
 
-    found: bool = False
-    model: str | None = None
-    finished: bool = False
-    error: bool = False
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cache_write_1h_tokens: int | None
+    reasoning_tokens: int | None
+    service_tier: str | None
+    server_tool_calls: int | None
+    upstream_cost_usd: str | None
+    found: bool
+    model: str | None
+    finished: bool
+    error: bool
+
+    def __init__(
+        self,
+        *,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        cache_read_tokens: int = 0,
+        cache_write_tokens: int = 0,
+        cache_write_1h_tokens: int | None = None,
+        reasoning_tokens: int | None = None,
+        service_tier: str | None = None,
+        server_tool_calls: int | None = None,
+        upstream_cost_usd: str | None = None,
+        found: bool = False,
+        model: str | None = None,
+        finished: bool = False,
+        error: bool = False,
+    ) -> None:
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
+        self.cache_read_tokens = cache_read_tokens
+        self.cache_write_tokens = cache_write_tokens
+        self.cache_write_1h_tokens = cache_write_1h_tokens
+        self.reasoning_tokens = reasoning_tokens
+        self.service_tier = service_tier
+        self.server_tool_calls = server_tool_calls
+        self.upstream_cost_usd = upstream_cost_usd
+        self.found = found
+        self.model = model
+        self.finished = finished
+        self.error = error
 
 
 def read_counts(wire: Wire, report: Report, usage: Usage) -> None:

@@ -29,7 +29,7 @@ from beyond_ai.gateway.usage.events import Piece
 from beyond_ai.gateway.usage.fragments import load_object
 from beyond_ai.gateway.usage.generated import Event, Generated, read_body, read_event
 from beyond_ai.gateway.usage.wire import Wire
-from beyond_ai.spec.usage import U64_MAX, token_count
+from beyond_ai.spec.token_count import U64_MAX, token_count
 
 _SPAN_BYTES: Final = 8 * 1024
 """How much of a stream is looked at together to see how dense it is: some 30 to 80 events."""
