@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -105,3 +106,40 @@ async def test_one_tenants_requests_at_a_time(upstream: ScriptedUpstream, tmp_pa
             gate.set()
             assert [(await client.receive()).status for client in (one, two)] == [200, 200]
         assert await statuses(lab, 3) == [200] * 3
+
+
+async def test_the_memory_of_all_request_bodies_that_are_held(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    body = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "a" * 80_000}]}).encode()
+    async with gateway(upstream, tmp_path, max_buffered_body_bytes=100_000) as lab:
+        asked = lab.ask(body=body)
+        async with lab.client() as one, lab.client() as two:
+            receiving = {}
+            for client in (one, two):
+                await client.send(asked[:70_000])
+                receiving[asyncio.ensure_future(client.receive(within=10))] = client
+            done, rest = await asyncio.wait(receiving, return_when=asyncio.FIRST_COMPLETED)
+            assert [refusal(task.result()) for task in done] == [(503, b"1", b"gateway")]
+            (waiting,) = rest
+            refused, held = (receiving[task] for task in (*done, waiting))
+            await held.send(asked[70_000:])
+            assert (await waiting).status == 200
+            await refused.send(asked[70_000:])
+            assert (await refused.exchange(asked)).status == 200, "the connection can be used again"
+        page = await asyncio.to_thread(metrics, lab.gateway)
+        assert page['ai_rejections_total{reason="body_memory"}'] == 1
+        assert (await statuses(lab, 3)) == [200] * 3
+
+
+async def test_a_client_that_leaves_gives_back_what_its_body_held(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "a" * 80_000}]}).encode()
+    async with gateway(upstream, tmp_path, max_buffered_body_bytes=100_000) as lab:
+        asked = lab.ask(body=body)
+        for _ in range(4):
+            async with lab.client() as client:
+                await client.send(asked[:70_000])
+        async with asyncio.timeout(10), lab.client() as client:
+            while True:  # the last may not be known to have left
+                for part in (asked[:70_000], asked[70_000:]):
+                    await client.send(part)
+                if (await client.receive()).status == 200:
+                    break

@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     )
     tenant_max_in_flight: Limit = Field(0, description="requests of one tenant at a time; 0 is no limit")
     max_buffered_body_bytes: Count = Field(
-        512 * 1024 * 1024, description="bytes of request bodies that the whole process may hold in memory at a time"
+        512 * 1024 * 1024, description="bytes of request bodies that the whole gateway may hold in memory at a time"
     )
 
     signing_keys: dict[KeyId, PublicKey] = Field(

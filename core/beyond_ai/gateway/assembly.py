@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from beyond_ai.config import Settings
 from beyond_ai.config.resolution import unresolved
 from beyond_ai.errors import BeyondError, ConfigError, PluginError
-from beyond_ai.gateway import breaker, in_flight, rate_limit
+from beyond_ai.gateway import body_budget, breaker, in_flight, rate_limit
 from beyond_ai.gateway.admission import Admission
+from beyond_ai.gateway.body_budget import BodyBudget
 from beyond_ai.gateway.breaker import BreakerPolicy, CircuitBreaker, circuit_breakers
 from beyond_ai.gateway.drain import DrainLimits, Drains
 from beyond_ai.gateway.gateway import Clock, Gateway
@@ -90,6 +91,7 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
             rate_limit.SECTION: rate_limit.WORDS,
             breaker.SECTION: breaker.words(len(names)),
             in_flight.SECTION: in_flight.WORDS,
+            body_budget.SECTION: body_budget.WORDS,
         },
     )
     upstreams, embedded = builder.upstreams(providers, _breakers(settings, rows, names), dev=dev)
@@ -116,6 +118,7 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
         drains=Drains(
             DrainLimits(settings.drain_timeout_secs, settings.drain_max_bytes, settings.drain_max_streams), metrics
         ),
+        body_budget=BodyBudget(settings.max_buffered_body_bytes, rows),
         request_ids=RequestIds(),
         clock=Clock(),
     )

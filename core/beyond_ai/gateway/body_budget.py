@@ -1,7 +1,9 @@
 """The memory that request bodies may take while they are held, over all workers of the gateway.
 
-One body is bounded by its own limit; many at a time are not. Each worker's bytes are one cell of its shared row. It
-looks first and takes then, so workers that take at the same instant may pass the limit by what they take just then.
+One body is bounded by its own limit; many at a time are not. What counts is a body that has to be whole before it goes
+up, from its second read on: one that came in a single read is sent in the same breath. Each worker's bytes are one cell
+of its shared row. It looks first and takes then, so workers that take at the same instant may pass the limit by what
+they take just then.
 """
 
 from typing import Final

@@ -432,7 +432,7 @@ class ClientConnection(asyncio.Protocol):
         upstream_request = gateway.admission.upstream_request(ticket)
         if ticket.asks_usage and request.has_body:
             expects = request.expects_continue and not self._request_complete
-            exchange.open_asking(upstream.transport, upstream_request, expects_continue=expects)
+            exchange.open_asking(upstream.transport, upstream_request, gateway.body_budget, expects_continue=expects)
         else:
             exchange.open(upstream.transport, upstream_request)
 

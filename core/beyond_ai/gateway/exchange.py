@@ -14,6 +14,7 @@ from collections.abc import Callable
 from enum import IntEnum, auto
 from typing import Final, Protocol
 
+from beyond_ai.gateway.body_budget import BodyBudget, Reservation
 from beyond_ai.gateway.breaker import Permit
 from beyond_ai.gateway.decoding import decoding_tap
 from beyond_ai.gateway.drain import Drains
@@ -23,6 +24,7 @@ from beyond_ai.gateway.include_usage import HOLD_BYTES, UsageForcer
 from beyond_ai.gateway.metering import Meter
 from beyond_ai.gateway.redaction import Redactor, without_secret
 from beyond_ai.gateway.rejection import (
+    BODY_MEMORY,
     BODY_TOO_LARGE,
     MAX_BODY,
     UNREACHABLE,
@@ -161,6 +163,7 @@ class Exchange:
         "_permit",
         "_received",
         "_redactor",
+        "_reservation",
         "_scan",
         "_secret",
         "_tap",
@@ -207,6 +210,7 @@ class Exchange:
         self._forcer: UsageForcer | None = None
         self._filter: UsageFrameFilter | None = None
         self._collected: list[bytes] | None = None
+        self._reservation: Reservation | None = None
         self._pending: tuple[Transport, UpstreamRequest] | None = None
         self._upstream: UpstreamExchange | None = None
 
@@ -214,10 +218,13 @@ class Exchange:
         """Start the provider's side."""
         self._upstream = transport.open(request, self)
 
-    def open_asking(self, transport: Transport, request: UpstreamRequest, *, expects_continue: bool) -> None:
+    def open_asking(
+        self, transport: Transport, request: UpstreamRequest, budget: BodyBudget, *, expects_continue: bool
+    ) -> None:
         """Start the provider's side for a REQUEST whose body, if it is for a stream, is made to ask for usage.
 
-        It is read first (EXPECTS_CONTINUE is whether the client waits to be told), and sent when its length is known.
+        It is read first (EXPECTS_CONTINUE is whether the client waits to be told), and sent when its length is known;
+        meanwhile it takes of BUDGET.
         """
         scanner = self._meter.scanner
         assert scanner is not None
@@ -227,6 +234,7 @@ class Exchange:
             self._forcer = UsageForcer(scanner)
             self._collected = []
             self._pending = transport, request
+            self._reservation = budget.reservation()
         else:
             self._forcer = UsageForcer(scanner, HOLD_BYTES)
             self.open(transport, request.framed(None))
@@ -251,6 +259,9 @@ class Exchange:
             return
         forcer = self._forcer
         if forcer is not None:
+            if self._reservation is not None and not self._reserve(self._reservation, len(data)):
+                self._give_up(BODY_MEMORY, Outcome.CUT_SHORT)
+                return
             data = forcer.feed(data)
             if not data:
                 return
@@ -261,6 +272,13 @@ class Exchange:
             self._scan(data)
         if self._upstream is not None:
             self._upstream.send(data)
+
+    def _reserve(self, reservation: Reservation, size: int) -> bool:
+        """Whether SIZE bytes more of a body may be held; those of one that is complete now are not."""
+        assert self._pending is not None
+        if self._received == self._pending[1].content_length and not reservation.size:
+            return True
+        return reservation.grow(size)
 
     def client_end(self) -> None:
         """Take the end of the request."""
@@ -332,6 +350,8 @@ class Exchange:
                 self._permit.failure()
             else:
                 self._permit.success()
+        if self._reservation is not None:
+            self._reservation.release()
         head = ResponseHead(headers)
         if self._secret is not None:
             if self._secret in head.lines:
@@ -437,6 +457,8 @@ class Exchange:
             self._permit.release()
         if self._in_flight is not None:
             self._in_flight.leave()
+        if self._reservation is not None:
+            self._reservation.release()
         self._meter.finish(outcome, delivered=delivered)
 
     @property

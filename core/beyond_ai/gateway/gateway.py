@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from beyond_ai.gateway.admission import Admission, Ticket
+from beyond_ai.gateway.body_budget import BodyBudget
 from beyond_ai.gateway.drain import Drains
 from beyond_ai.gateway.metering import Ledger, Meter
 from beyond_ai.gateway.metrics import Metrics
@@ -34,6 +35,7 @@ class Gateway:
     new_scanner: Callable[[], Scanner]
     client_write_timeout: float
     drains: Drains
+    body_budget: BodyBudget
     request_ids: RequestIds
     clock: Clock
 

@@ -13,6 +13,7 @@ from beyond_ai.spec.deny import DenyStore
 
 REASONS: Final = (
     "auth",
+    "body_memory",
     "body_too_large",
     "circuit_open",
     "deny_fraud",

@@ -52,6 +52,9 @@ TWO_PROVIDERS: Final = Rejection(
 MISSING_KEY: Final = Rejection(401, "authentication_error", "missing API key")
 BODY_TOO_LARGE: Final = Rejection(413, "invalid_request_error", "request body too large", "body_too_large")
 INVALID_KEY: Final = Rejection(401, "authentication_error", "invalid API key", "auth")
+BODY_MEMORY: Final = Rejection(
+    503, "api_error", "too many request bodies are being received", "body_memory", retry_after=1
+)
 NO_POOL_KEY: Final = Rejection(503, "api_error", "no provider key available", "no_pool_key", retry_after=30)
 RATE_LIMITED: Final = {
     ceiling: Rejection(429, "rate_limit_error", "rate limit exceeded", ceiling.value, retry_after=1)
