@@ -196,7 +196,9 @@ def test_another_machine_is_refused_without_a_token_and_served_with_one(
     url = f"http://{address}:{port}/plugins"
     assert httpx.get(url, headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
     config = gateway_config(NOBODY, NOBODY).replace('metrics_listen = "127.0.0.1:0"', 'metrics_listen = "0.0.0.0:0"')
-    with GatewayProcess(config, folder=tmp_path) as tokenless:
+    # What uvicorn would believe an X-Forwarded-For by, were it asked to look at one.
+    environment = {"FORWARDED_ALLOW_IPS": "*"}
+    with GatewayProcess(config, folder=tmp_path, environment=environment) as tokenless:
         port = urlsplit(tokenless.admin_url).port
         for path in PROTECTED:
             refused = httpx.get(
