@@ -9,6 +9,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
+from typing import get_args
 
 import pytest
 from tests.fidelity import answers, connections, credentials, requests
@@ -32,6 +33,7 @@ from beyond_ai import (
 )
 from beyond_ai.cli import app
 from beyond_ai.config import Settings, load_settings
+from beyond_ai.gateway.admin_view import Unready
 from beyond_ai.gateway.metrics import REASONS, Metrics
 from beyond_ai.layers import DISABLED_VARIABLE, MAP_VARIABLES, PLAIN_VARIABLES
 from beyond_ai.spec import KINDS, Kind, kind_named
@@ -182,6 +184,7 @@ def vocabulary() -> set[str]:
         *(outcome.value for outcome in Outcome),
         *(kind.hook for kind in KINDS),
         *REASONS,
+        *get_args(Unready),
         *metrics,
         *(f"{metric}_total" for metric in metrics),
         *(part for file in SOURCES for part in (*file.relative_to(ROOT).parts, file.stem)),
@@ -203,6 +206,12 @@ def test_variables_that_are_named_exist(document: Path) -> None:
     known |= {"AI_CONFIG_PATH", "AI_MINT_KEY", DISABLED_VARIABLE, *PLAIN_VARIABLES}
     for name in re.findall(r"\bAI_[A-Z0-9_]+", document.read_text()):
         assert name in known or name.startswith(tuple(MAP_VARIABLES)), name
+
+
+def test_every_reason_of_readyz_is_documented() -> None:
+    text = GATEWAY.read_text()
+    for reason in get_args(Unready):
+        assert f"| `{reason}` |" in text, reason
 
 
 def test_every_metric_is_documented() -> None:

@@ -15,7 +15,15 @@ from beyond_ai.config import Address, Loaded, Settings, load_settings
 
 KEY_1 = "6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw="
 KEY_1_URL_SAFE = "6kpsY-KcUgq-9VB7Ey7F-ZVHdq6-vnuSQh7qaRRG0iw"
-SECRETS = ("fake-pool-key-1", "fake-pool-key-2", "fake-env-key", "fake-creds", "fake-password", "fake-token")
+SECRETS = (
+    "fake-pool-key-1",
+    "fake-pool-key-2",
+    "fake-env-key",
+    "fake-creds",
+    "fake-password",
+    "fake-token",
+    "fake-admin-token",
+)
 
 
 def load(tmp_path: Path, text: str = "", /, **environ: str) -> Loaded:
@@ -285,6 +293,7 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
     text = """
         nats_url = "nats://user:fake-password@nats.example:4222"
         nats_creds = "fake-creds"
+        admin_token = "fake-admin-token"
         [pool_keys]
         openai = ["fake-pool-key-1", "fake-pool-key-2"]
         [plugins.ledger]
@@ -312,6 +321,16 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
     }
 
 
+def test_the_admin_token_is_trimmed_and_never_empty(tmp_path: Path) -> None:
+    token = load(tmp_path, "", AI_ADMIN_TOKEN=" fake-admin-token\n").settings.admin_token
+    assert token is not None
+    assert token.get_secret_value() == "fake-admin-token"
+    for text in ("", " ", "two words", "schl\u00fcssel"):
+        assert problems(tmp_path, f"admin_token = {json.dumps(text)}") == [
+            "gateway.toml: admin_token: must be printable ASCII without spaces, and not empty"
+        ]
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -320,6 +339,8 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
         ("pool_keys", ["fake-token"]),
         ("pool_keys", {"bad name": "fake-token"}),
         ("nats_creds", ["fake-token"]),
+        ("admin_token", "fake-token two"),
+        ("admin_token", ["fake-token"]),
         ("signing_keys", {"1": "fake-token"}),
         ("plugins", {"ledger": "fake-token"}),
         ("pool_keyz", {"openai": "fake-token"}),

@@ -7,7 +7,7 @@ plugin to import: what fails is a row. What plugins print while they load goes t
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from inspect import formatannotation
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,7 +49,7 @@ def list_(
     _note_scanner(registry, values)
     reports = registry.reports
     if json:
-        write_json([_report(report) for report in reports])
+        write_json([report.row() for report in reports])
         return
     write_table(("kind", "name", "provides", "distribution", "state"), [_row(report) for report in reports])
 
@@ -142,15 +142,10 @@ def _row(report: PluginReport) -> tuple[str, ...]:
     return report.kind, report.name, provides, origin, state
 
 
-def _report(report: PluginReport) -> dict[str, object]:
-    lists = {"provides": list(report.provides), "active": list(report.active)}
-    return asdict(report) | lists | {"state": report.state.value}
-
-
 def _described(plugin: Plugin) -> dict[str, object]:
     """All that is known of PLUGIN, as JSON values."""
     distribution = plugin.entry_point.dist
-    return _report(plugin.report()) | {
+    return plugin.report().row() | {
         "group": plugin.kind.group,
         "location": str(distribution.locate_file("")) if distribution is not None else "",
         "hooks": list(plugin.hooks),

@@ -24,6 +24,7 @@ from beyond_ai.config.values import (
     Seconds,
     SecondsOrNone,
     Secret,
+    Token,
     masked,
     without_password,
 )
@@ -44,7 +45,12 @@ class Settings(BaseSettings):
     listen: Listen = Field(Address("0.0.0.0", 8080), description="client listener, plain HTTP; TLS ends in front of it")  # noqa: S104
     metrics_listen: Listen = Field(
         Address("0.0.0.0", 9090),  # noqa: S104
-        description="admin listener: health, metrics, plugins; keep it off the internet",
+        description="admin listener: health, metrics, plugins, providers; keep it off the internet",
+    )
+    admin_token: Token | None = Field(
+        None,
+        description="token that all of it but health and metrics asks for, then from everyone; unset: shown on this "
+        "machine only; secret",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log line that is written; env AI_LOG sets it too"

@@ -46,6 +46,14 @@ def pool_keys(value: object) -> object:
     return tuple(SecretStr(str(text).strip()) for text in texts)
 
 
+def token(value: object) -> object:
+    """A trimmed token that fits in a header. Raises ValueError."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(text, str) or not re.fullmatch(r"[\x21-\x7e]+", text.strip()):
+        raise ValueError("must be printable ASCII without spaces, and not empty")
+    return SecretStr(text.strip())
+
+
 def key_id(value: object) -> int:
     """A key id: an unsigned 32-bit number in its one decimal spelling. Raises ValueError."""
     text = str(value)
@@ -134,6 +142,7 @@ def masked(value: object) -> object:
 
 Listen = Annotated[Address, BeforeValidator(Address.parse), PlainSerializer(str)]
 Secret = Annotated[SecretStr, PlainSerializer(lambda _: MASK, when_used="json")]
+Token = Annotated[Secret, BeforeValidator(token)]
 PoolKeys = Annotated[tuple[Secret, ...], BeforeValidator(pool_keys)]
 KeyId = Annotated[int, BeforeValidator(key_id)]
 PublicKey = Annotated[

@@ -15,7 +15,8 @@ import uvicorn
 
 from beyond_ai.config import Address
 from beyond_ai.errors import BeyondError
-from beyond_ai.gateway.admin import Health, admin
+from beyond_ai.gateway.admin import admin
+from beyond_ai.gateway.admin_view import AdminView, ProcessView
 from beyond_ai.gateway.assembly import Assembly
 from beyond_ai.gateway.client import ClientConnection
 from beyond_ai.gateway.front import Asgi, front
@@ -82,18 +83,18 @@ async def serve(
     await _start_sinks(assembly)
     await _start_deny_store(assembly)
     application = front(version, list(assembly.upstreams), gateway.count_rejection)
-    health = Health()
+    view = _view(assembly)
     loop = asyncio.get_running_loop()
     grace_ends = math.inf
     client_server = _Server(_client_config(assembly, application))
-    admin_server = _Server(_admin_config(assembly, version, health))
+    admin_server = _Server(_admin_config(assembly, version, view))
 
     def stop(signal_number: int) -> None:
         if client_server.should_exit and signal_number == signal.SIGINT:
             client_server.force_exit = True
         nonlocal grace_ends
         grace_ends = min(grace_ends, loop.time() + assembly.settings.shutdown_grace_period_secs)
-        health.draining = client_server.should_exit = True
+        view.draining = client_server.should_exit = True
 
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop, signal_number)
@@ -142,9 +143,17 @@ def _client_config(assembly: Assembly, application: Asgi) -> uvicorn.Config:
     )
 
 
-def _admin_config(assembly: Assembly, version: str, health: Health) -> uvicorn.Config:
+def _view(assembly: Assembly) -> ProcessView:
+    managed = bool(assembly.settings.signing_keys) or assembly.dev_credential is not None
+    return ProcessView(
+        assembly.upstreams, assembly.transports, assembly.registry, assembly.gateway.metrics, managed=managed
+    )
+
+
+def _admin_config(assembly: Assembly, version: str, view: AdminView) -> uvicorn.Config:
+    token = assembly.settings.admin_token
     return uvicorn.Config(
-        admin(version, assembly.gateway.metrics, assembly.registry, health),
+        admin(version, view, None if token is None else token.get_secret_value()),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -1,7 +1,7 @@
 """One discovered plugin: its state on the way from entry point to use, and the report of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from importlib.metadata import EntryPoint
 
@@ -43,6 +43,11 @@ class PluginReport:
     reason: str
     load_ms: float
     target: str
+
+    def row(self) -> dict[str, object]:
+        """The report as JSON values."""
+        lists = {"provides": list(self.provides), "active": list(self.active)}
+        return asdict(self) | lists | {"state": self.state.value}
 
 
 @dataclass(slots=True)
