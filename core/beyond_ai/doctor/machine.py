@@ -1,5 +1,6 @@
 """What the machine gives: file descriptors, and the addresses to listen on."""
 
+import asyncio
 import contextlib
 import resource
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from beyond_ai.gateway.server import bind
 
 FILES: Final = 4096
 """Open files that a gateway should be allowed: two for each request under way, the client's and the provider's."""
+BIND_WAIT: Final = 3.0
+"""Seconds for the name in an address, where it is one."""
 ANSWER_WAIT: Final = 2.0
 """Seconds that whoever holds an address has to say whether it is a gateway."""
 
@@ -37,15 +40,21 @@ def check_open_files() -> Finding:
 
 async def check_listeners(settings: Settings) -> list[Finding]:
     """Both addresses, as the gateway would take them."""
-    return [
-        await _check_listener("listen", settings.listen, "/", _is_front),
-        await _check_listener("metrics_listen", settings.metrics_listen, "/livez", _is_admin),
-    ]
+    found = await asyncio.gather(
+        _check_listener("listen", settings.listen, "/", _is_front),
+        _check_listener("metrics_listen", settings.metrics_listen, "/livez", _is_admin),
+    )
+    return list(found)
 
 
 async def _check_listener(name: str, address: Address, path: str, is_gateway: Callable[[object], bool]) -> Finding:
     try:
-        bind(address).close()
+        async with asyncio.timeout(BIND_WAIT):
+            (await asyncio.to_thread(bind, address)).close()
+    except TimeoutError:
+        return fail(
+            name, f"{address}: the name was not looked up within {BIND_WAIT:g} s", "set an address in its place"
+        )
     except BeyondError as error:
         if "in use" in error.message and await _answers(address, path, is_gateway):
             return ok(name, f"{address}: in use by a gateway that runs already")

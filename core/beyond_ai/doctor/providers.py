@@ -31,6 +31,8 @@ LOOKUP_TIMEOUT: Final = 3.0
 """Seconds for a name."""
 ANSWER_TIMEOUT: Final = 5.0
 """Seconds for an answer, and for everything else about a provider."""
+CLOSE_TIMEOUT: Final = 1.0
+"""Seconds for a transport to let go of what is open; nothing is lost with it."""
 EXPIRES_SOON: Final = 14
 """Days that a certificate should last."""
 OFFLINE: Final = "is this machine online, may it connect outside, and does its way out lead through a proxy?"
@@ -90,7 +92,8 @@ async def check_providers(examined: Examined) -> tuple[list[Finding], list[float
     )
     for transport in transports.values():
         with suppress(Exception):
-            await transport.aclose()
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await transport.aclose()
     meant = {*settings.pool_keys, *settings.provider_authorities}
     findings += [
         _said(provider, result, meant=provider.name in meant) for provider, result in zip(asked, results, strict=True)

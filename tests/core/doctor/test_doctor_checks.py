@@ -415,5 +415,16 @@ def test_an_address_that_another_program_holds(examined: Examine, monkeypatch: p
     for name in ("listen", "metrics_listen"):
         assert found[name].health is FAIL
         assert found[name].message.endswith(": Address already in use")
+
+
+def test_an_address_that_cannot_be_had(examined: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = examined(configured().replace('listen = "127.0.0.1:0"', 'listen = "192.0.2.1:80"', 1))
     assert elsewhere["listen"].message == "cannot listen on 192.0.2.1:80: Cannot assign requested address"
+    unknown = examined(configured().replace('listen = "127.0.0.1:0"', 'listen = "nowhere.invalid:80"', 1))
+    assert unknown["listen"].health is FAIL
+    awake = threading.Event()
+    monkeypatch.setattr(machine, "BIND_WAIT", 0.2)
+    monkeypatch.setattr(machine, "bind", lambda address: awake.wait(30))
+    hung = examined(configured())["listen"]
+    awake.set()
+    assert (hung.health, hung.message) == (FAIL, "127.0.0.1:0: the name was not looked up within 0.2 s")
