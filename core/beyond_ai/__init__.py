@@ -10,7 +10,15 @@ from beyond_ai.spec.auth import AuthScheme, DevAuthScheme, DevCredential, Identi
 from beyond_ai.spec.availability import Unavailable
 from beyond_ai.spec.command import Command
 from beyond_ai.spec.component import Component, Context, NatsSettings, UpstreamSettings
-from beyond_ai.spec.deny import DenyReason, DenyScope, DenySet, DenyStore, DenyUpdater
+from beyond_ai.spec.deny import (
+    CheckableDenyStore,
+    DenyReason,
+    DenyScope,
+    DenySet,
+    DenySource,
+    DenyStore,
+    DenyUpdater,
+)
 from beyond_ai.spec.markers import API_VERSION, hookimpl
 from beyond_ai.spec.provider import Dialect, KeyScheme, Provider, StreamUsage
 from beyond_ai.spec.scanner import Scanner, ScannerFactory
@@ -34,6 +42,7 @@ __all__ = [
     "API_VERSION",
     "AuthScheme",
     "BeyondError",
+    "CheckableDenyStore",
     "Command",
     "Component",
     "ConfigError",
@@ -41,6 +50,7 @@ __all__ = [
     "DenyReason",
     "DenyScope",
     "DenySet",
+    "DenySource",
     "DenyStore",
     "DenyUpdater",
     "DevAuthScheme",

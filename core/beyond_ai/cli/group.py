@@ -20,6 +20,7 @@ BUILT_IN: Final = {
     "gateway": ("beyond_ai.cli.gateway", "Run the gateway."),
     "plugins": ("beyond_ai.cli.plugins", "List installed plugins, look at one, check all."),
     "config": ("beyond_ai.cli.config", "Show the configuration and where it comes from, or check it."),
+    "doctor": ("beyond_ai.cli.doctor", "Look at everything that a gateway needs here."),
 }
 """Our own commands: the module whose `app` each is, and its line in the help."""
 COMPLETION: Final = ("install_completion", "show_completion")

@@ -3,8 +3,8 @@
 pydantic-settings takes a tenth of a second to import, so commands that need no setting do not import this.
 """
 
-from beyond_ai.config.loading import Loaded, load_settings
+from beyond_ai.config.loading import Loaded, load_accepted, load_settings
 from beyond_ai.config.settings import Settings
 from beyond_ai.config.values import Address
 
-__all__ = ["Address", "Loaded", "Settings", "load_settings"]
+__all__ = ["Address", "Loaded", "Settings", "load_accepted", "load_settings"]

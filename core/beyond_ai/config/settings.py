@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_serializer, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -13,11 +13,14 @@ from beyond_ai.config.values import (
     Authority,
     Count,
     DialectName,
+    KeepaliveCount,
+    KeepaliveSeconds,
     KeyId,
     KeySchemeName,
     Limit,
     Listen,
     Names,
+    Number,
     PoolKeys,
     ProviderName,
     PublicKey,
@@ -102,11 +105,11 @@ class Settings(BaseSettings):
     )
     drain_max_bytes: Count = Field(16 * 1024 * 1024, description="bytes to read on of one such answer")
     drain_max_streams: Count = Field(256, description="such answers that are read on at a time")
-    tcp_keepalive_idle_secs: Count = Field(
+    tcp_keepalive_idle_secs: KeepaliveSeconds = Field(
         15, description="seconds of silence before TCP asks whether a provider is still there"
     )
-    tcp_keepalive_interval_secs: Count = Field(5, description="seconds between two of those probes")
-    tcp_keepalive_count: Count = Field(3, description="probes without an answer before the connection is dead")
+    tcp_keepalive_interval_secs: KeepaliveSeconds = Field(5, description="seconds between two of those probes")
+    tcp_keepalive_count: KeepaliveCount = Field(3, description="probes without an answer before the connection is dead")
 
     upstream_tls: bool = Field(True, description="false talks plain HTTP to every provider; for tests only")
     upstream_http2: bool = Field(True, description="offer HTTP/2 where the transport can; http1 cannot")
@@ -116,7 +119,7 @@ class Settings(BaseSettings):
     byo_rate_limit_rps: Limit = Field(
         1000, description="requests a second for all clients with their own keys together; 0 is no limit"
     )
-    circuit_breaker_threshold: int = Field(
+    circuit_breaker_threshold: Annotated[int, Number] = Field(
         20, description="failures of a provider in one window that stop requests to it; 0 never stops", ge=0, le=16383
     )
     circuit_breaker_window_secs: SecondsOrNone = Field(10, description="seconds that the window lasts")

@@ -121,6 +121,13 @@ def _provider_name(value: str) -> str:
     return value
 
 
+def _no_switch(value: object) -> object:
+    """A number, but not a `true` that would count as 1. Raises ValueError."""
+    if isinstance(value, bool):
+        raise ValueError("should be a number, not true or false")  # noqa: TRY004 - what pydantic reports
+    return value
+
+
 def _words(value: object) -> object:
     """A list as a variable gives it: words between commas."""
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
@@ -150,10 +157,15 @@ PublicKey = Annotated[
 ]
 ProviderName = Annotated[str, AfterValidator(_provider_name)]
 Authority = Annotated[str, AfterValidator(_authority)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-SecondsOrNone = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Limit = Annotated[int, Field(ge=0)]
+Number = BeforeValidator(_no_switch)
+Seconds = Annotated[float, Number, Field(gt=0, allow_inf_nan=False)]
+SecondsOrNone = Annotated[float, Number, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Number, Field(ge=1)]
+Limit = Annotated[int, Number, Field(ge=0)]
+KeepaliveSeconds = Annotated[int, Number, Field(ge=1, le=32767)]
+"""As Linux has it; a socket does not take more."""
+KeepaliveCount = Annotated[int, Number, Field(ge=1, le=127)]
+"""Likewise."""
 DialectName = Annotated[Dialect, BeforeValidator(dialect)]
 KeySchemeName = Annotated[KeyScheme, BeforeValidator(key_scheme)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_words)]

@@ -18,6 +18,7 @@ loses its source leaves the set as it is. An error never empties the set; only w
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
@@ -126,6 +127,30 @@ class DenyStore(Protocol):
 
     async def aclose(self) -> None:
         """Stop, and leave the set as it is. Called once, after the last request; given ten seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DenySource:
+    """What a look at a store's source found.
+
+    `summary` says in a few words what is there, and holds no secret. `time` is the source's clock, in seconds since
+    1970, where it tells; this machine's is compared with it.
+    """
+
+    summary: str
+    time: float | None = None
+
+
+@runtime_checkable
+class CheckableDenyStore(DenyStore, Protocol):
+    """A deny store that can say whether its source is there, and why not: what `beyond-ai doctor` shows of it."""
+
+    async def check(self) -> DenySource:
+        """Look at the source, and change nothing there. Called without `start`; given ten seconds.
+
+        Raise `BeyondError` for what is wrong, with what to do about it as its hint.
+        """
         ...
 
 

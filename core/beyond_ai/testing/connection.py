@@ -160,7 +160,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._player.cancel()
         if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.resume_reading()
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # the client has reset it, and the loop has yet to read so
+                self._transport.write_eof()
         else:
             self._transport.close()
 

@@ -6,8 +6,7 @@ what every gateway on that bucket does a moment later.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
-from beyond_ai import BeyondError, Command, DenyScope, NatsSettings, configured_context, hookimpl
+from beyond_ai import BeyondError, Command, DenyScope, configured_context, hookimpl
 from beyond_ai_plugins.deny.nats.entries import Update, is_removal, key_of, parse_key, parse_value
 
 if TYPE_CHECKING:
@@ -205,27 +204,15 @@ async def _entries(bucket: "Bucket") -> list[Update]:
 
 def _on_bucket(config: Path | None, work: "Callable[[Bucket], Awaitable[R]]") -> R:
     """What WORK makes of the bucket. Raises BeyondError when NATS does not do its part."""
+    from beyond_ai_plugins.deny.nats.bucket import opened
+
     settings = configured_context(config).nats
 
     async def run() -> R:
-        async with _bucket(settings) as bucket:
+        async with opened(settings, TIMEOUT) as bucket:
             return await work(bucket)
 
     return asyncio.run(run())
-
-
-@asynccontextmanager
-async def _bucket(settings: NatsSettings) -> "AsyncIterator[Bucket]":
-    from beyond_ai_plugins.deny.nats.bucket import Bucket, LostError, connected
-    from beyond_ai_plugins.deny.nats.login import shown
-
-    try:
-        async with connected(settings, TIMEOUT) as connection:
-            yield Bucket(connection, settings.bucket)
-    except LostError as error:
-        raise BeyondError(
-            f"NATS at {shown(settings)}: {error}", "is it running? nats_url, nats_creds and config_bucket say where"
-        ) from None
 
 
 @hookimpl

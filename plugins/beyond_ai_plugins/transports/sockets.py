@@ -3,10 +3,14 @@
 import os
 import socket
 import ssl
+from typing import Final
 
 import certifi
 
 from beyond_ai import UpstreamSettings
+
+_MAX_INT: Final = 2**31 - 1
+"""What a socket option holds."""
 
 
 def tls_context(*, verify: bool) -> ssl.SSLContext:
@@ -33,7 +37,7 @@ def tcp_options(settings: UpstreamSettings) -> list[tuple[int, int, int]]:
         "TCP_KEEPALIVE": idle,  # the same by macOS's name
         "TCP_KEEPINTVL": interval,
         "TCP_KEEPCNT": count,
-        "TCP_USER_TIMEOUT": 1000 * (idle + interval * count),
+        "TCP_USER_TIMEOUT": min(1000 * (idle + interval * count), _MAX_INT),
     }
     options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     for name, value in wanted.items():

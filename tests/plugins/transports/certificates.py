@@ -1,6 +1,7 @@
 """A certificate authority for one test, and contexts of servers that it vouches for."""
 
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,13 @@ class Authority:
         """Make this authority the system's only root."""
         monkeypatch.setenv("SSL_CERT_FILE", str(self._file))
 
-    def context(self, name: str = "127.0.0.1", protocols: tuple[str, ...] = ()) -> ssl.SSLContext:
-        """A server's context with a certificate for NAME."""
+    def context(
+        self, name: str = "127.0.0.1", protocols: tuple[str, ...] = (), *, days: int | None = None
+    ) -> ssl.SSLContext:
+        """A server's context with a certificate for NAME that ends in DAYS; by default it outlives every test."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._ca.issue_cert(name).configure_cert(context)
+        ends = None if days is None else datetime.now(UTC) + timedelta(days=days)
+        self._ca.issue_cert(name, not_after=ends).configure_cert(context)
         if protocols:
             context.set_alpn_protocols(list(protocols))
         return context

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+import orjson
 from nats.aio.client import Client
 from nats.errors import NoServersError
 from nats.js.api import DiscardPolicy, StorageType, StreamConfig, StreamInfo
@@ -19,7 +20,7 @@ from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from beyond_ai import BeyondError, NatsSettings
-from beyond_ai_plugins.deny.nats.login import login_options, servers_of
+from beyond_ai_plugins.deny.nats.login import login_options, servers_of, shown
 
 MAX_BYTES: Final = 10 * 1024 * 1024
 """Of a bucket that is made here, where nobody made one before."""
@@ -170,6 +171,14 @@ class Bucket:
         state = info.state
         return BucketState(info.created, state.messages, state.bytes, state.first_seq, state.last_seq)
 
+    async def server_time(self) -> float | None:
+        """The server's clock, in seconds since 1970; None where it does not tell, before version 2.10."""
+        with _answered(self.connection):
+            subject = f"$JS.API.STREAM.INFO.{self.stream}"
+            reply = await self.connection.client.request(subject, b"", timeout=self.connection.timeout)
+            stamp = orjson.loads(reply.data).get("ts")
+        return datetime.fromisoformat(stamp).timestamp() if isinstance(stamp, str) else None
+
     async def publish(self, key: str, value: bytes, headers: dict[str, str]) -> None:
         """Write VALUE under KEY."""
         with _answered(self.connection):
@@ -203,6 +212,18 @@ class Bucket:
             allow_msg_ttl=True if expiry else None,
             subject_delete_marker_ttl=MARKER_TTL if expiry else None,
         )
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: NatsSettings, timeout: float) -> AsyncIterator[Bucket]:  # noqa: ASYNC109 - of each request
+    """The bucket of SETTINGS for a while, for a command. TIMEOUT as of `connected`. Raises BeyondError with a hint."""
+    try:
+        async with connected(settings, timeout) as connection:
+            yield Bucket(connection, settings.bucket)
+    except LostError as error:
+        raise BeyondError(
+            f"NATS at {shown(settings)}: {error}", "is it running? nats_url, nats_creds and config_bucket say where"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ import logging
 from pathlib import Path
 from typing import Final
 
-from beyond_ai import BeyondError, DenyReason, DenyScope, DenyUpdater, NatsSettings
-from beyond_ai_plugins.deny.nats.bucket import Bucket, BucketState, LostError, connected
+from beyond_ai import BeyondError, DenyReason, DenyScope, DenySource, DenyUpdater, NatsSettings
+from beyond_ai_plugins.deny.nats.bucket import Bucket, BucketState, LostError, connected, opened
 from beyond_ai_plugins.deny.nats.entries import Update, is_removal, parse_key, parse_value
 from beyond_ai_plugins.deny.nats.feed import Feed
 from beyond_ai_plugins.deny.nats.login import shown
@@ -21,6 +21,9 @@ from beyond_ai_plugins.deny.nats.snapshot_file import SnapshotFile
 
 SCAN_WAIT: Final = 30.0
 """Seconds for the next entries of a scan to come."""
+
+CHECK_WAIT: Final = 2.0
+"""Seconds for the server to answer a request of `check`, which is given ten in all."""
 
 BATCH: Final = 256
 """Updates that are applied in one go, before requests have their turn."""
@@ -83,6 +86,16 @@ class NatsDenyStore:
         if self._snapshot is not None:
             await self._snapshot.aclose()
             self._snapshot = None
+
+    async def check(self) -> DenySource:
+        """Log in, and open a watch as `start` does, but neither make the bucket nor read it whole."""
+        place = f"NATS at {shown(self._settings)}, bucket {self._settings.bucket}"
+        async with opened(self._settings, CHECK_WAIT) as bucket:
+            if await bucket.config() is None:
+                return DenySource(f"{place}: not there yet, the gateway makes it when it starts")
+            feed = await Feed.open(bucket, self._config.heartbeat_secs)
+            await feed.aclose()
+            return DenySource(f"{place}: can be watched", await bucket.server_time())
 
     async def _from_snapshot(self, snapshot: SnapshotFile, updater: DenyUpdater) -> None:
         contents = await snapshot.load()
