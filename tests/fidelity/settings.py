@@ -98,6 +98,14 @@ SETTINGS: Final = (
     address("listen", 8080, PORT_IN_USE),
     address("metrics_listen", 9090, PORT_IN_USE),
     Setting(
+        "admin_token",
+        None,
+        own("admin_token", "admin-fake", SecretStr("admin-fake")),
+        ('"admin-fake"',),
+        ('""', '"a b"', "3", "[]"),
+        f"{INTEGRATION}admin_listener.py::test_with_a_token_loopback_needs_it_too",
+    ),
+    Setting(
         "log_level",
         "info",
         ("AI_LOG", " WARN", "warning"),
@@ -182,7 +190,7 @@ SETTINGS: Final = (
         refused=("0", "-1", "inf"),
     ),
     limit("tenant_max_in_flight", 0, f"{LIMITS}test_one_tenants_requests_at_a_time"),
-    amount("max_buffered_body_bytes", 512 << 20),
+    amount("max_buffered_body_bytes", 512 << 20, f"{LIMITS}test_the_memory_of_all_request_bodies_that_are_held"),
     table(
         "signing_keys",
         f'4294967295 = "{PUBLIC_KEY}"',

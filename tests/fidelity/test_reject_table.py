@@ -49,6 +49,9 @@ DENIED: Final = {9001: b"spend", 9002: b"fraud", 9003: b"because"}
 """Tenants in the deny-set, and why."""
 CEILING: Final = 3
 BREAKS: Final = 3
+ROOM: Final = 512 << 20
+TWO_READS: Final = BODY[:-1] + b" " * 400_000 + BODY[-1:]
+"""A body that no single read holds, and that is collected all the same."""
 PATHS: Final = {"openai": "/v1/responses", "anthropic": "/v1/messages"}
 FRESH: Final = [f"fresh{number}" for number in range(100)]
 """Providers, one for each test: what breaks one must not be met by another."""
@@ -63,8 +66,9 @@ _fresh, _gone, _tenants = iter(FRESH), iter(GONE), count(1)
 # The gateways: one with ceilings, one with everything else
 
 
-def config(upstream: str, closed: str, nats_url: str, *, ceiling: int) -> str:
-    authorities = dict.fromkeys((*FRESH, "anthropic", "keyless"), upstream) | dict.fromkeys(GONE, closed)
+def config(upstream: str, closed: str, nats_url: str, *, ceiling: int, room: int) -> str:
+    authorities = dict.fromkeys((*FRESH, "anthropic", "openai", "keyless"), upstream)
+    authorities |= dict.fromkeys((*GONE, "xai"), closed)
     return f"""
 listen = "127.0.0.1:0"
 metrics_listen = "127.0.0.1:0"
@@ -77,6 +81,7 @@ circuit_breaker_threshold = {BREAKS}
 circuit_breaker_window_secs = 600
 circuit_breaker_reset_secs = 600
 tenant_max_in_flight = {0 if ceiling else 1}
+max_buffered_body_bytes = {room}
 [signing_keys]
 1 = "{PUBLIC_KEY}"
 [provider_authorities]
@@ -112,10 +117,16 @@ def gateways(
         processes = {
             name: stack.enter_context(
                 GatewayProcess(
-                    config(upstream, closed, control_plane, ceiling=ceiling), folder=tmp_path_factory.mktemp(name)
+                    config(upstream, closed, control_plane, ceiling=ceiling, room=room),
+                    folder=tmp_path_factory.mktemp(name),
                 )
             )
-            for name, ceiling in (("plain", 0), ("limited", CEILING))
+            for name, ceiling, room in (
+                ("plain", 0, ROOM),
+                ("limited", CEILING, ROOM),
+                ("cramped", 0, 1000),
+                ("cramped and failing", 0, 1000),
+            )
         }
         for process in processes.values():
             process.wait_until(partial(knows_the_denied, process))
@@ -297,6 +308,12 @@ async def provider_failing(asked: Asked) -> None:
             assert (await client.exchange(sent)).status in (500, 502)
 
 
+async def no_room_for_bodies(asked: Asked) -> None:
+    """Of those that are asked for usage, one provider answers and one does not."""
+    asked.provider = "/xai" if asked.provider[1:] in GONE else "/openai"
+    asked.path, asked.body = "/v1/chat/completions", TWO_READS
+
+
 async def not_reached(asked: Asked) -> None:
     asked.provider = f"/{next(_gone)}"
 
@@ -338,6 +355,15 @@ ORDER: Final = (
     Row(no_pool_key, 503, "api_error", "no provider key available", "no_pool_key", 30),
     Row(tenant_busy, 429, "rate_limit_error", "too many concurrent requests", "tenant_concurrency", 1),
     Row(provider_failing, 503, "api_error", "provider temporarily unavailable", "circuit_open", -1),
+    Row(
+        no_room_for_bodies,
+        503,
+        "api_error",
+        "too many request bodies are being received",
+        "body_memory",
+        1,
+        wires=("openai",),
+    ),
     Row(not_reached, 502, "api_error", "provider could not be reached"),
     Row(breaks_off, 502, "api_error", "upstream failed after receiving the request", close=True),
     Row(silent, 504, "api_error", "upstream timed out after receiving the request", close=True),
@@ -381,7 +407,10 @@ async def check(
     upstream.default = (ReadBody(), Send(OK))
     asked = Asked(wire, upstream, stack)
     floods = {all_own_keys_over_their_ceiling, one_credential_over_its_ceiling}
-    gateway = asked.gateway = gateways["limited" if floods & set(faults) else "plain"]
+    where = "limited" if floods & set(faults) else "plain"
+    if no_room_for_bodies in faults:
+        where = "cramped and failing" if provider_failing in faults else "cramped"
+    gateway = asked.gateway = gateways[where]
     for fault in faults:
         await fault(asked)
     before = await asyncio.to_thread(metrics, gateway)

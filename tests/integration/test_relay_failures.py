@@ -1,13 +1,29 @@
 """When the other side fails: nobody there, silence, resets, nonsense."""
 
 import asyncio
+import contextlib
 import socket
+from pathlib import Path
 
 import pytest
 from tests.fidelity.matrix import EVENTS, MESSAGES, OK, Lab
+from tests.gateway_process import gateway_config
 from tests.integration.exchanges import check_refusal, id_of, logged, metrics, post
 
-from beyond_ai.testing import Close, ReadBody, Reset, Send, Step, Until, chunk, chunked_head, response, response_head
+from beyond_ai.testing import (
+    Close,
+    GatewayProcess,
+    ReadBody,
+    Reset,
+    Send,
+    Step,
+    Until,
+    WireClient,
+    chunk,
+    chunked_head,
+    response,
+    response_head,
+)
 
 FAILED = "upstream failed after receiving the request"
 
@@ -132,3 +148,21 @@ async def test_a_head_without_an_end(impatient: Lab) -> None:
     async with impatient.client() as client:
         received = await client.exchange(impatient.ask())
     check_refusal(received, 504, "upstream timed out after receiving the request", "api_error")
+
+
+async def test_a_client_that_leaves_while_its_provider_is_being_connected_to(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
+        for _ in range(4):  # whoever comes next gets no answer
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        config = gateway_config(f"127.0.0.1:{full.getsockname()[1]}", "127.0.0.1:9")
+        gateway = stack.enter_context(GatewayProcess(config, folder=tmp_path))
+
+        def under_way(count: int) -> None:
+            gateway.wait_until(lambda: metrics(gateway)["ai_requests_in_flight"] == count)
+
+        async with WireClient(gateway.host, gateway.port) as client:
+            await client.send(post(b"/openai/v1/responses"))
+            await asyncio.to_thread(under_way, 1)
+        await asyncio.to_thread(under_way, 0)

@@ -459,6 +459,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _complete(self) -> None:
         self._request_complete = True
+        if self._provider_slow:
+            self._set_reading()  # only so is a hang-up noticed
         if self._exchange is not None:
             self._exchange.client_end()
         elif self._asgi is not None:
@@ -634,7 +636,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _set_reading(self) -> None:
         """Read unless the provider is slow or a request is waiting for its turn."""
-        pause = self._provider_slow or bool(self._queue)
+        pause = (self._provider_slow and not self._request_complete) or bool(self._queue)
         if pause != self._reading_paused and not self.transport.is_closing():
             self._reading_paused = pause
             self._stamp = self.gateway.clock.now
