@@ -12,6 +12,7 @@ from beyond_ai.spec.command import Command
 from beyond_ai.spec.component import Component, Context, NatsSettings, UpstreamSettings
 from beyond_ai.spec.deny import DenyReason, DenyScope, DenySet, DenyStore, DenyUpdater
 from beyond_ai.spec.markers import API_VERSION, hookimpl
+from beyond_ai.spec.observer import Observer, RequestRecord
 from beyond_ai.spec.provider import Dialect, KeyScheme, Provider, StreamUsage
 from beyond_ai.spec.scanner import Scanner, ScannerFactory
 from beyond_ai.spec.sink import Outcome, UsageEvent, UsageSink
@@ -50,9 +51,11 @@ __all__ = [
     "InvalidCredential",
     "KeyScheme",
     "NatsSettings",
+    "Observer",
     "Outcome",
     "PluginError",
     "Provider",
+    "RequestRecord",
     "Scanner",
     "ScannerFactory",
     "StreamUsage",

@@ -1,6 +1,5 @@
 """What a usage object says, in each wire's own names, and what a provider's quirk makes of it."""
 
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +7,6 @@ from typing import Final
 
 from beyond_ai.gateway.usage.wire import Wire
 from beyond_ai.spec.usage import U64_MAX, Adjust, UsageCounts, token_count
-
-_log = logging.getLogger(__name__)
 
 Report = Mapping[str, object]
 """A usage object, or a document that may hold one."""
@@ -35,12 +32,14 @@ class Usage(UsageCounts):
         finished: whether the answer came to its own end: a JSON body whole, a stream up to its terminal event.
             Without it the counts of a stream may be those of its beginning only.
         error: whether the stream carried an error event at its end.
+        failure: what a provider's quirk raised, for the log.
     """
 
     found: bool = False
     model: str | None = None
     finished: bool = False
     error: bool = False
+    failure: Exception | None = None
 
 
 def read_counts(wire: Wire, report: Report, usage: Usage) -> None:
@@ -54,7 +53,7 @@ def read_counts(wire: Wire, report: Report, usage: Usage) -> None:
 
 
 def adjust_counts(adjust: Adjust, report: Report, usage: Usage) -> None:
-    """Let ADJUST, a provider's code, change the counts that REPORT gave. When it fails they stand as they were."""
+    """Let ADJUST, a provider's code, change the counts that REPORT gave. If it raises, they stand; see `failure`."""
     counts = UsageCounts(
         usage.input_tokens,
         usage.output_tokens,
@@ -69,8 +68,8 @@ def adjust_counts(adjust: Adjust, report: Report, usage: Usage) -> None:
     try:
         adjust(report, counts)
         _take(counts, usage)
-    except Exception:  # noqa: BLE001 - a plugin's code, and metering fails open
-        _log.exception("a provider's usage quirk failed; its wire's own counts stand")
+    except Exception as error:  # noqa: BLE001 - a plugin's code, and metering fails open
+        usage.failure = error
 
 
 def tier_name(value: object) -> str | None:
