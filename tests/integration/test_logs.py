@@ -3,8 +3,12 @@
 import asyncio
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import httpx
 import orjson
 import pytest
 from tests.fidelity.matrix import EVENTS, JSON, OK
@@ -43,14 +47,18 @@ SECRETS = (
 # An auth scheme, a provider and a sink that fail, and quote what they were given when they do.
 PLUGIN = """
 import asyncio, logging
-from beyond_ai import Component, Provider, UsageQuirk, hookimpl
+from beyond_ai import Component, Identity, Provider, UsageQuirk, hookimpl
 
 class Teams:
     managed = True
+    asked = 0
     def claims(self, credential): return credential.startswith("opaque-")
     def authenticate(self, credential):
         if credential.endswith("later"):
             return self.later(credential)
+        self.asked += credential.endswith("second-time")
+        if self.asked == 1:
+            return Identity(tenant_id=42)
         raise RuntimeError(f"no such team: {credential}")
     async def later(self, credential):
         raise RuntimeError(f"no such team: {credential}")
@@ -219,6 +227,16 @@ async def test_an_auth_scheme_that_quotes_the_credential(desk: Desk, spelling: s
     assert "no such team: ***" in str(entry.get("exception")) + entry["message"]
 
 
+async def test_an_auth_scheme_that_fails_on_a_head_that_is_known(desk: Desk, upstream: ScriptedUpstream) -> None:
+    upstream.answer(OK)
+    asked = post(b"/openai/v1/responses", key=(b"Authorization", f"Bearer {OPAQUE}-second-time".encode()))
+    async with WireClient(desk.gateway.host, desk.gateway.port) as client:
+        assert (await client.exchange(asked)).status == 200
+        answer = await client.exchange(asked)
+    assert (answer.status, answer.header(b"x-beyond-error-source")) == (500, b"gateway")
+    await desk.said(id_of(answer), "auth scheme failed: refused", "request rejected")
+
+
 async def test_what_fails_behind_an_answer(desk: Desk, upstream: ScriptedUpstream) -> None:
     upstream.answer(
         response(200, [JSON], b'{"model":"m","usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}')
@@ -277,3 +295,34 @@ def test_the_form_of_a_rejection(gateway_log: GatewayProcess) -> None:
 
 def test_nothing_that_was_said_at_the_start_is_a_secret(gateway_log: GatewayProcess) -> None:
     assert [secret for secret in SECRETS if secret in gateway_log.stderr] == []
+
+
+def test_a_stderr_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
+    """A pipe takes 64 KiB; these refusals make three times that."""
+    (tmp_path / "gateway.toml").write_text(gateway_config("127.0.0.1:9", "127.0.0.1:9"))
+    command: list[str | Path] = [
+        Path(sys.executable).with_name("beyond-ai"),
+        "gateway",
+        "--config",
+        tmp_path / "gateway.toml",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, bufsize=0) as process:
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{listening(process)}") as client:
+                for _ in range(800):
+                    assert client.post("/openai/v1/responses").status_code == 401
+            process.terminate()
+            assert process.wait(15) == 0
+        finally:
+            process.kill()
+
+
+def listening(process: subprocess.Popen[bytes]) -> int:
+    """The port on which PROCESS says that it listens; its stderr is read no further."""
+    assert process.stderr is not None
+    said = b""
+    while not (found := re.search(rb"listening on http://127\.0\.0\.1:(\d+)\n", said)):
+        data = process.stderr.read(64)
+        assert data, said
+        said += data
+    return int(found[1])
