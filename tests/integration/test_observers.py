@@ -10,7 +10,7 @@ import orjson
 import pytest
 from tests.fidelity.matrix import EVENTS, JSON
 from tests.gateway_process import BYO, POOL_KEYS, VIRTUAL_KEY, gateway_config
-from tests.integration.exchanges import HOST, OWN_KEY, get, id_of, metrics, post
+from tests.integration.exchanges import HOST, OWN_KEY, get, id_of, logged, metrics, post
 
 from beyond_ai.testing import (
     Close,
@@ -268,8 +268,9 @@ async def test_others_that_fail_change_nothing(bench: Bench, upstream: ScriptedU
     upstream.answer(response(200, [JSON], CHAT_ANSWER))
     answer, record = await bench.ask(chat(MANAGED_KEY))
     assert answer.status == 200
-    said = [entry for entry in bench.gateway.log if entry.get("request_id") == record["request_id"]]
-    assert [entry["message"] for entry in said] == ["observer leaky: OSError: disk full"]
+    request_id = str(record["request_id"])
+    await asyncio.to_thread(bench.gateway.wait_until, lambda: bool(logged(bench.gateway, request_id)))
+    assert [entry["message"] for entry in logged(bench.gateway, request_id)] == ["observer leaky: OSError: disk full"]
     assert metrics(bench.gateway)['ai_plugin_events_total{event="leaky",label="failed"}'] >= 1
     started = [str(entry["message"]) for entry in bench.gateway.log if "request_id" not in entry]
     assert "observer stuck could not start: OSError: no route" in started
