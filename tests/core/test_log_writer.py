@@ -107,10 +107,15 @@ def test_closing_waits_for_a_reader_only_so_long(pipe: Pipe, monkeypatch: pytest
     writer = LogWriter(pipe.fd)
     for _ in range(2000):
         writer.handle(record("x" * 100))
+    thread = writer._thread
+    assert thread is not None
     started = time.monotonic()
     writer.close()
     assert time.monotonic() - started < 5
-    pipe.close_reading()  # lets the writer's thread go
+    assert thread.is_alive()
+    pipe.close_reading()  # lets it go
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_a_reader_that_left_is_no_error(pipe: Pipe) -> None:

@@ -76,7 +76,7 @@ class Bench:
         self.file = folder / "records"
 
     def records(self) -> list[Record]:
-        return [orjson.loads(line) for line in self.file.read_bytes().splitlines()]
+        return [orjson.loads(line) for line in self.file.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
     async def ask(self, asked: bytes) -> tuple[WireResponse, Record]:
         """Send ASKED; its answer and the record of it."""
