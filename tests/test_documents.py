@@ -22,8 +22,10 @@ from beyond_ai import (
     DenyReason,
     DenySet,
     DenyStore,
+    Observer,
     Outcome,
     Provider,
+    RequestRecord,
     Scanner,
     ScannerFactory,
     Transport,
@@ -61,6 +63,7 @@ PRODUCTS = {
     "sink": UsageSink,
     "transport": Transport,
     "deny_store": DenyStore,
+    "observer": Observer,
 }
 
 
@@ -176,7 +179,7 @@ def test_toml_is_a_valid_configuration_or_declares_a_plugin(document: Path, tmp_
 
 def vocabulary() -> set[str]:
     """Every name with an underscore that a document may put in code style."""
-    records = (UsageEvent, UsageQuirk, Provider, Context, Component)
+    records = (UsageEvent, UsageQuirk, Provider, Context, Component, RequestRecord)
     metrics = [metric.name for metric in Metrics([]).collect()]
     return {
         *Settings.model_fields,
@@ -190,7 +193,7 @@ def vocabulary() -> set[str]:
         *(part for file in SOURCES for part in (*file.relative_to(ROOT).parts, file.stem)),
         # other people's
         *re.findall(r'"(\w+)"', COUNTS.read_text()),
-        *("base_url", "include_usage", "bai_v1", "bai_v2", "count_tokens", "stream_options", "x_groq"),
+        *("service_name", "base_url", "include_usage", "bai_v1", "bai_v2", "count_tokens", "stream_options", "x_groq"),
     }
 
 
@@ -302,6 +305,32 @@ async def test_the_deny_store_example_follows_its_file(tmp_path: Path) -> None:
             await asyncio.sleep(0.001)
     await store.aclose()
     assert (len(denied), denied.reason(42, None)) == (2, DenyReason.UNKNOWN)
+
+
+async def test_the_observer_example_logs_what_is_slow(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (source,) = [source for _, kind, _, source in EXAMPLES if kind == "observer"]
+    observer = imported(source, tmp_path).Slow()
+    caplog.set_level("INFO", "beyond_ai.slow")
+    await observer.start()
+    for seconds in (31, 1):
+        observer.observe(
+            RequestRecord(
+                request_id="1-0",
+                method="POST",
+                path="/v1/responses",
+                provider="acme",
+                server_address="api.acme.example",
+                server_port=443,
+                endpoint="responses",
+                managed=False,
+                status=200,
+                error_type=None,
+                started_ns=0,
+                ended_ns=seconds * 10**9,
+            )
+        )
+    await observer.aclose()
+    assert [record.getMessage() for record in caplog.records] == ["/v1/responses took 31.0 s", "1 slow requests"]
 
 
 # Fidelity

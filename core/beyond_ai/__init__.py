@@ -20,6 +20,7 @@ from beyond_ai.spec.deny import (
     DenyUpdater,
 )
 from beyond_ai.spec.markers import API_VERSION, hookimpl
+from beyond_ai.spec.observer import Observer, RequestRecord
 from beyond_ai.spec.provider import Dialect, KeyScheme, Provider, StreamUsage
 from beyond_ai.spec.scanner import Scanner, ScannerFactory
 from beyond_ai.spec.sink import UsageSink
@@ -62,9 +63,11 @@ __all__ = [
     "InvalidCredential",
     "KeyScheme",
     "NatsSettings",
+    "Observer",
     "Outcome",
     "PluginError",
     "Provider",
+    "RequestRecord",
     "Scanner",
     "ScannerFactory",
     "StreamUsage",

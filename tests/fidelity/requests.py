@@ -204,6 +204,7 @@ async def allow_list(lab: Lab) -> None:
         (b"Forwarded", b"for=10.0.0.1"),
         (b"x-stainless-lang", b"python"),
         (b"X-Custom", b"1"),
+        (b"baggage", b"user=1"),
         (b"Accept-Encoding", b"gzip, br"),
     ]
     allowed = [
@@ -211,6 +212,8 @@ async def allow_list(lab: Lab) -> None:
         (b"User-Agent", b"client/1"),
         (b"anthropic-version", b"2023-06-01"),
         (b"anthropic-beta", b"prompt-caching-2024-07-31"),
+        (b"traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        (b"tracestate", b"vendor=1"),
     ]
     sent, _ = await lab.relay(lab.ask([*refused, *allowed]))
     by_gateway = {

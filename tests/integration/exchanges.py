@@ -52,6 +52,6 @@ def metrics(gateway: GatewayProcess) -> dict[str, float]:
     return {name: float(value) for name, _, value in samples}
 
 
-def logged(gateway: GatewayProcess, request_id: str) -> list[str]:
-    """The log lines about the request REQUEST_ID so far."""
-    return [line for line in gateway.stderr.splitlines() if line.endswith(f"[{request_id}]")]
+def logged(gateway: GatewayProcess, request_id: str) -> list[dict[str, object]]:
+    """What was logged of the request REQUEST_ID so far."""
+    return [entry for entry in gateway.log if entry.get("request_id") == request_id]

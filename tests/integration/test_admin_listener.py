@@ -137,7 +137,7 @@ def test_plugins(gateway: GatewayProcess) -> None:
     rows = {(row["kind"], row["name"]): row for row in httpx.get(f"{gateway.admin_url}/plugins").json()}
     for kind, name in (("provider", "openai"), ("auth", "bai"), ("sink", "stdout"), ("transport", "http1")):
         assert (rows[kind, name]["state"], rows[kind, name]["distribution"]) == ("loaded", "beyond-ai")
-    assert {kind for kind, _ in rows} == {"provider", "auth", "scanner", "sink", "transport", "deny_store"}
+    assert {kind for kind, _ in rows} == {"provider", "auth", "scanner", "sink", "transport", "deny_store", "observer"}
 
 
 def test_plugins_are_the_rows_that_the_command_prints(gateway: GatewayProcess, tmp_path: Path) -> None:

@@ -99,8 +99,8 @@ async def test_a_refusal_is_answered_logged_and_not_relayed(wire: WireClient, la
     assert received.header(b"retry-after") == (b"30" if status == 503 else None)
     await asyncio.to_thread(lab.gateway.wait_until, lambda: len(logged(lab.gateway, request_id)) == 1)
     [line] = logged(lab.gateway, request_id)
-    assert f"request rejected: {status} {kind}: {message}" in line
-    assert "WARNING" in line
+    assert (line["message"], line["level"]) == ("request rejected", "WARNING")
+    assert (line["status"], line["error_type"]) == (status, kind)
     assert lab.upstream.connections == []
     assert (await wire.exchange(get(b"/"))).status == 200
 

@@ -37,8 +37,9 @@ async def test_a_provider_that_cannot_be_reached(lab: Lab) -> None:
         assert (await client.exchange(lab.ask())).status == 200
     lab.gateway.wait_until(lambda: len(logged(lab.gateway, request_id)) == 2)
     failure, refusal = logged(lab.gateway, request_id)
-    assert "mistral: connect failure: " in failure
-    assert f"request rejected: 502 api_error: provider could not be reached [{request_id}]" in refusal
+    assert str(failure["message"]).startswith("mistral: connect failure: ")
+    assert (refusal["message"], refusal["status"], refusal["error_type"]) == ("request rejected", 502, "api_error")
+    assert refusal["reason"] == "provider could not be reached"
 
 
 async def test_the_same_in_anthropics_shape(lab: Lab) -> None:

@@ -1,7 +1,6 @@
 """`beyond-ai gateway`: serve until told to stop."""
 
 import logging
-import sys
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Annotated
@@ -14,6 +13,7 @@ from beyond_ai.errors import ConfigError
 from beyond_ai.gateway import exchange
 from beyond_ai.gateway.assembly import Assembly, assemble
 from beyond_ai.gateway.server import bind, run, url_of
+from beyond_ai.logs import LogFormat, configure_logs
 from beyond_ai.version import VERSION
 
 app = typer.Typer(rich_markup_mode=None)
@@ -36,17 +36,15 @@ def gateway(
     metrics_listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Admin listener, in place of the configured one.")
     ] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="Form of the log on stderr, in place of the configured one.")
+    ] = None,
 ) -> None:
     """Relay LLM traffic: check keys, swap in provider keys, stream both ways, meter every token."""
     settings = load_settings(config).settings
     settings = _with_addresses(settings, listen, metrics_listen, dev=dev)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    for chatty in ("uvicorn.error", "stevedore", "httpx", "httpcore"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    pool_keys = [key.get_secret_value() for keys in settings.pool_keys.values() for key in keys]
+    configure_logs(settings.log_level, log_format or LogFormat(settings.log_format), pool_keys)
     _warn_of_test_settings(settings)
     assembly = assemble(settings, dev=dev)
     client_socket = bind(settings.listen)

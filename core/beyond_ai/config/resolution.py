@@ -1,6 +1,6 @@
 """Whether the plugins that the settings name are there, and accept their tables."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from beyond_ai.config.settings import Settings
 from beyond_ai.errors import BeyondError
@@ -21,6 +21,7 @@ def unresolved(settings: Settings, registry: Registry) -> list[str]:
     if settings.deny_store:
         problems += _missing("deny_store", [settings.deny_store], registry.deny_stores())
     problems += _missing("sinks", settings.sinks, registry.sinks())
+    problems += _missing("observers", settings.observers, registry.observers(), _unavailable(registry, "observer"))
     if settings.scanner != "auto":
         problems += _missing("scanner", [settings.scanner], registry.scanners())
     providers = {*registry.providers(), *settings.provider_authorities}
@@ -33,8 +34,26 @@ def unresolved(settings: Settings, registry: Registry) -> list[str]:
     return problems + _refused_tables(settings, registry)
 
 
-def _missing(key: str, wanted: Collection[str], offered: Collection[str]) -> list[str]:
-    return [f"{key}: no plugin in use offers {name}{nearest(name, offered)}" for name in wanted if name not in offered]
+def _missing(
+    key: str, wanted: Collection[str], offered: Collection[str], unavailable: Mapping[str, str] | None = None
+) -> list[str]:
+    """What of WANTED is not OFFERED; UNAVAILABLE has the reasons of plugins that left themselves out, by name."""
+    reasons = unavailable or {}
+    return [
+        f"{key}: {name}: {reasons[name]}"
+        if name in reasons
+        else f"{key}: no plugin in use offers {name}{nearest(name, offered)}"
+        for name in wanted
+        if name not in offered
+    ]
+
+
+def _unavailable(registry: Registry, kind: str) -> dict[str, str]:
+    return {
+        plugin.name: plugin.reason
+        for plugin in registry.plugins
+        if plugin.kind.name == kind and plugin.state is State.UNAVAILABLE
+    }
 
 
 def _refused_tables(settings: Settings, registry: Registry) -> list[str]:

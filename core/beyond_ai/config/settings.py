@@ -58,11 +58,16 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log line that is written; env AI_LOG sets it too"
     )
+    log_format: Literal["auto", "json", "human"] = Field(
+        "auto",
+        description="form of the log on stderr: json, human, or auto, which is human on a terminal and else json",
+    )
     transport: str = Field("http1", description="plugin that talks to providers; httpx for HTTP/2 and proxies")
     scanner: str = Field(
         "auto", description="plugin that reads `model` out of bodies; auto takes the fastest installed"
     )
     sinks: Names = Field(("stdout",), description="plugins that each get every usage event; env: commas between names")
+    observers: Names = Field((), description="plugins that each hear of every request's end; otel for OpenTelemetry")
     no_plugins: bool = Field(False, description="true starts with our own plugins alone, to find out who is to blame")
     plugins_strict: bool = Field(
         False, description="true refuses to start where a broken plugin would be set aside; for CI and plugin authors"

@@ -16,6 +16,7 @@ from beyond_ai.gateway.gateway import Clock, Gateway
 from beyond_ai.gateway.in_flight import TenantsInFlight
 from beyond_ai.gateway.metering import Ledger
 from beyond_ai.gateway.metrics import Metrics
+from beyond_ai.gateway.observers import Observers
 from beyond_ai.gateway.rate_limit import RateLimiter, RateLimits
 from beyond_ai.gateway.request_id import RequestIds
 from beyond_ai.gateway.route import Router, Upstream, configured_providers
@@ -25,6 +26,7 @@ from beyond_ai.registry.scanners import choose_scanner
 from beyond_ai.spec.auth import AuthScheme, DevAuthScheme, DevCredential
 from beyond_ai.spec.component import Context
 from beyond_ai.spec.deny import DenySet, DenyStore
+from beyond_ai.spec.observer import Observer
 from beyond_ai.spec.provider import Provider, split_authority
 from beyond_ai.spec.scanner import Scanner, ScannerFactory
 from beyond_ai.spec.sink import UsageSink
@@ -32,7 +34,7 @@ from beyond_ai.spec.transport import Headers, Transport
 
 _log = logging.getLogger(__name__)
 
-KINDS = ("provider", "auth", "scanner", "sink", "transport", "deny_store")
+KINDS = ("provider", "auth", "scanner", "sink", "transport", "deny_store", "observer")
 """The kinds of plugin that the gateway loads; it never imports a tool."""
 
 
@@ -45,6 +47,7 @@ class Assembly:
     gateway: Gateway
     upstreams: Mapping[str, Upstream]
     sinks: Mapping[str, UsageSink]
+    observers: Observers
     transports: Mapping[str, Transport]
     denied: DenySet
     deny_store: DenyStore | None
@@ -97,6 +100,7 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
     upstreams, embedded = builder.upstreams(providers, _breakers(settings, rows, names), dev=dev)
     scanner, factory = builder.scanner()
     sinks = builder.sinks()
+    observers = Observers(builder.observers(), metrics.count_plugin_event)
     denied = DenySet()
     metrics.denied = denied
     metrics.deny_store = store = None if dev else builder.deny_store()
@@ -111,7 +115,7 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
             denied=denied,
             tenants=TenantsInFlight(settings.tenant_max_in_flight, rows) if settings.tenant_max_in_flight else None,
         ),
-        ledger=Ledger(metrics, [(name, sink.emit) for name, sink in sinks.items()]),
+        ledger=Ledger(metrics, [(name, sink.emit) for name, sink in sinks.items()], observers or None),
         metrics=metrics,
         new_scanner=factory,
         client_write_timeout=settings.client_write_timeout_secs,
@@ -128,6 +132,7 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
         gateway=gateway,
         upstreams=upstreams,
         sinks=sinks,
+        observers=observers,
         transports=builder.transports,
         denied=denied,
         deny_store=store,
@@ -174,6 +179,16 @@ class _Builder:
                 made[name] = self._registry.create("sink", name, self._context, self._table("sink", name))
             except PluginError as error:
                 self._set_aside("sink", name, error)
+        return made
+
+    def observers(self) -> dict[str, Observer]:
+        """The configured observers. This seam fails open: one that cannot be created is set aside."""
+        made: dict[str, Observer] = {}
+        for name in self._settings.observers:
+            try:
+                made[name] = self._registry.create("observer", name, self._context, self._table("observer", name))
+            except PluginError as error:
+                self._set_aside("observer", name, error)
         return made
 
     def deny_store(self) -> DenyStore | None:

@@ -11,6 +11,7 @@ import logging
 import socket
 import struct
 import time
+import traceback
 from collections import deque
 from collections.abc import Awaitable
 from typing import Any, Final, cast
@@ -176,7 +177,11 @@ class ClientConnection(asyncio.Protocol):
             if isinstance(error.__context__, _HeadTooLarge):
                 self._unparsable(rejection.HEAD_TOO_LARGE)
                 return
-            _log.exception("error while handling a request [%s]", self._request_id, exc_info=error.__context__ or error)
+            _log.error(
+                "error while handling a request",
+                exc_info=error.__context__ or error,
+                extra={"request_id": self._request_id},
+            )
             self._unparsable(rejection.INTERNAL)
             return
         except httptools.HttpParserError:
@@ -212,7 +217,7 @@ class ClientConnection(asyncio.Protocol):
     def tick(self, now: float) -> None:
         """Look for what has taken too long; called about once a second."""
         if self._writing_paused_at is not None and now - self._writing_paused_at > self.gateway.client_write_timeout:
-            _log.warning("client stopped reading [%s]", self._request_id)
+            _log.warning("client stopped reading", extra={"request_id": self._request_id})
             self._time_out()
             return
         quiet = now - self._stamp
@@ -331,7 +336,7 @@ class ClientConnection(asyncio.Protocol):
         if refusal is None:
             self._authenticate(ticket)
         else:
-            self.refuse(refusal)
+            self.refuse(refusal, ticket)
         if data:
             self._dispatch_body(data)
         if not self._known_left:
@@ -352,11 +357,14 @@ class ClientConnection(asyncio.Protocol):
     def _authenticate(self, ticket: Ticket) -> None:
         """Verify the key, then open the exchange, or refuse."""
         gateway = self.gateway
-        verdict = gateway.admission.authenticate(ticket)
+        try:
+            verdict = gateway.admission.authenticate(ticket)
+        except Exception as error:  # noqa: BLE001 - a stranger's code: whatever it raises is a refusal
+            verdict = self._scheme_failed(ticket, error)
         if verdict is None:
             self._open(ticket)
         elif isinstance(verdict, Rejection):
-            self.refuse(verdict)
+            self.refuse(verdict, ticket)
         else:
             self._verification = asyncio.ensure_future(self._verify(ticket, verdict))
             self.pause_reading()
@@ -383,9 +391,8 @@ class ClientConnection(asyncio.Protocol):
             ticket.identity = await verdict
         except InvalidCredential:
             refusal = rejection.INVALID_KEY
-        except Exception:  # noqa: BLE001 - a stranger's code: whatever it raises is a refusal
-            _log.exception("auth scheme failed: refused [%s]", self._request_id)
-            refusal = rejection.INTERNAL
+        except Exception as error:  # noqa: BLE001 - a stranger's code: whatever it raises is a refusal
+            refusal = self._scheme_failed(ticket, error)
         else:
             self._verification = None
             self.resume_reading()
@@ -395,7 +402,13 @@ class ClientConnection(asyncio.Protocol):
         self._verification = None
         self._held = []
         self.resume_reading()
-        self.refuse(refusal)
+        self.refuse(refusal, ticket)
+
+    def _scheme_failed(self, ticket: Ticket, error: Exception) -> Rejection:
+        """Log an ERROR that an auth scheme raised, without the credential that it may quote."""
+        raised = "".join(traceback.format_exception(error)).replace(ticket.credential, "***")
+        _log.error("auth scheme failed: refused", extra={"request_id": self._request_id, "exception": raised})
+        return rejection.INTERNAL
 
     def _replay_held(self) -> None:
         held, self._held = self._held, []
@@ -409,7 +422,7 @@ class ClientConnection(asyncio.Protocol):
         gateway = self.gateway
         refusal = gateway.admission.check(ticket)
         if refusal is not None:
-            self.refuse(refusal)
+            self.refuse(refusal, ticket)
             return
         request = ticket.request
         meter = gateway.meter(ticket, self._request_id)
@@ -580,13 +593,13 @@ class ClientConnection(asyncio.Protocol):
             self._unsent = []
             self.transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
-    def refuse(self, rejection: Rejection) -> None:
-        """Answer with a refusal of our own."""
-        self._exchange = None
+    def refuse(self, rejection: Rejection, ticket: Ticket | None = None) -> None:
+        """Answer with a refusal of our own; TICKET is what is known of a request that is not relayed yet."""
+        relayed, self._exchange = self._exchange is not None, None
         if self._closing:
             return
-        self.gateway.count_rejection(rejection, self._request_id)
         request = self._request
+        self.gateway.count_rejection(rejection, self._request_id, None if relayed else request, ticket)
         expects = request is not None and request.expects_continue and not self._request_complete
         if rejection.close or expects or (request is not None and (request.content_length or 0) > MAX_DISCARD):
             self._keep_alive = False

@@ -433,11 +433,12 @@ class Exchange:
         if self._permit is not None:
             self._permit.failure()
         delivered = delivered and failure.timed_out and failure.stage is not FailureStage.CONNECT
-        self._finish(Outcome.UPSTREAM_ERROR, delivered=delivered)
+        refusal = UPSTREAM_TIMEOUT if failure.timed_out else UPSTREAM_FAILED
         if failure.stage is FailureStage.CONNECT:
-            self._client.refuse(UNREACHABLE)
-        else:
-            self._client.refuse(UPSTREAM_TIMEOUT if failure.timed_out else UPSTREAM_FAILED)
+            refusal = UNREACHABLE
+        self._meter.refused(refusal)
+        self._finish(Outcome.UPSTREAM_ERROR, delivered=delivered)
+        self._client.refuse(refusal)
 
     def upstream_pause(self) -> None:
         """The provider is slow, or not reached yet: read no more from the client."""
@@ -478,6 +479,8 @@ class Exchange:
         if not self._move(Step.BREAK):
             return
         self._abort_upstream()
+        if not answered:
+            self._meter.refused(rejection)
         self._finish(outcome, delivered=delivered)
         if answered:
             self._client.abort()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class AsgiExchange:
-    """One request served by the ASGI application; the request id is in the scope's state as `request_id`."""
+    """One request served by the ASGI application; the scope's state has `request_id` and `request`."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class AsgiExchange:
             "raw_path": path,
             "query_string": query,
             "headers": [(name.lower(), value) for name, value in request.headers],
-            "state": {**client.app_state, "request_id": request_id},
+            "state": {**client.app_state, "request_id": request_id, "request": request},
         }
         self._cycle = RequestResponseCycle(
             scope=scope,

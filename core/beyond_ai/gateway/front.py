@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from beyond_ai.gateway.rejection import UNKNOWN_PROVIDER, Rejection
+from beyond_ai.gateway.request import Request
 from beyond_ai.spec.provider import Dialect
 
 Message = MutableMapping[str, Any]
@@ -14,7 +15,7 @@ Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-def front(version: str, providers: Sequence[str], rejected: Callable[[Rejection, str], None]) -> Asgi:
+def front(version: str, providers: Sequence[str], rejected: Callable[[Rejection, str, Request], None]) -> Asgi:
     """The ASGI application behind the relay. `GET /` and `HEAD /` name the program, its version and the providers."""
     index = orjson.dumps({"name": "beyond-ai", "version": version, "providers": sorted(providers)})
 
@@ -24,7 +25,7 @@ def front(version: str, providers: Sequence[str], rejected: Callable[[Rejection,
         request_id: str = scope["state"]["request_id"]
         status, body, extra = 200, index, []
         if scope["path"] != "/" or scope["method"] not in ("GET", "HEAD"):
-            rejected(UNKNOWN_PROVIDER, request_id)
+            rejected(UNKNOWN_PROVIDER, request_id, scope["state"]["request"])
             dialect = Dialect.ANTHROPIC if scope["path"].endswith("/messages") else Dialect.OPENAI
             status, body = UNKNOWN_PROVIDER.status, UNKNOWN_PROVIDER.body(dialect)
             extra = [(b"x-beyond-error-source", b"gateway")]

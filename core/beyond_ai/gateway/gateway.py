@@ -9,7 +9,9 @@ from beyond_ai.gateway.body_budget import BodyBudget
 from beyond_ai.gateway.drain import Drains
 from beyond_ai.gateway.metering import Ledger, Meter
 from beyond_ai.gateway.metrics import Metrics
+from beyond_ai.gateway.observers import Observation
 from beyond_ai.gateway.rejection import Rejection
+from beyond_ai.gateway.request import Request, origin_form
 from beyond_ai.gateway.request_id import RequestIds
 from beyond_ai.spec.scanner import Scanner
 
@@ -42,7 +44,7 @@ class Gateway:
     def meter(self, ticket: Ticket, request_id: str) -> Meter:
         """A meter for the admitted request TICKET. Only managed bodies are scanned: only they make an event."""
         managed = ticket.scheme.managed
-        return Meter(
+        meter = Meter(
             self.ledger,
             ticket.route,
             ticket.identity if managed else None,
@@ -50,11 +52,33 @@ class Gateway:
             ticket.request.started,
             self.new_scanner() if managed else None,
         )
+        if self.ledger.observers is not None:
+            meter.observed = Observation(ticket.request)
+        return meter
 
-    def count_rejection(self, rejection: Rejection, request_id: str) -> None:
-        """Count and log a refusal."""
+    def count_rejection(
+        self, rejection: Rejection, request_id: str, request: Request | None = None, ticket: Ticket | None = None
+    ) -> None:
+        """Count and log a refusal. Observers hear of REQUEST, with what TICKET knows of it, unless a meter tells them.
+
+        The log has the reason as the metrics have it: a message may quote the path.
+        """
         if rejection.reason:
             self.metrics.rejections[rejection.reason] += 1
         _log.warning(
-            "request rejected: %d %s: %s [%s]", rejection.status, rejection.type, rejection.message, request_id
+            "request rejected",
+            extra={
+                "request_id": request_id,
+                "status": rejection.status,
+                "error_type": rejection.type,
+                "reason": rejection.reason or rejection.message,
+            },
         )
+        observers = self.ledger.observers
+        if observers is None or request is None:
+            return
+        if ticket is not None:
+            observers.refused(rejection, request_id, request, ticket.route, ticket.scheme.managed)
+        else:
+            path = origin_form(request.target).partition(b"?")[0]
+            observers.refused(rejection, request_id, request, self.admission.route(path), None)

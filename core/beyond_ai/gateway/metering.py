@@ -11,10 +11,13 @@ from typing import Final
 
 from beyond_ai.gateway.decoding import DecodingTap, decoding_tap
 from beyond_ai.gateway.metrics import Metrics
+from beyond_ai.gateway.observers import Observation, Observers, method_of, path_of, trace_context
+from beyond_ai.gateway.rejection import Rejection
 from beyond_ai.gateway.route import Route
 from beyond_ai.gateway.tap import Tap
 from beyond_ai.gateway.usage import Usage, estimate_usage, has_event_form, parse_usage
 from beyond_ai.spec.auth import Identity
+from beyond_ai.spec.observer import RequestRecord
 from beyond_ai.spec.scanner import Scanner
 from beyond_ai.spec.transport import UpstreamFailure
 from beyond_ai.spec.usage_event import Outcome, UsageEvent
@@ -54,8 +57,15 @@ class Ledger:
     and costs half when the same code runs on one answer after the other.
     """
 
-    def __init__(self, metrics: Metrics, sinks: Sequence[tuple[str, Callable[[UsageEvent], None]]]) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        sinks: Sequence[tuple[str, Callable[[UsageEvent], None]]],
+        observers: Observers | None = None,
+    ) -> None:
+        """OBSERVERS of None is for nobody who wants to hear of requests."""
         self.metrics = metrics
+        self.observers = observers
         self._sinks = tuple(sinks)
         self._finished: list[Meter] = []
 
@@ -75,8 +85,10 @@ class Ledger:
             try:
                 meter.settle()
             except Exception:  # noqa: BLE001 - one answer that cannot be read must not cost the others their events
-                _log.exception("an answer could not be metered")
+                _log.exception("an answer could not be metered", extra=meter.about)
                 self.metrics.usage_parse_errors += 1
+            if meter.observed is not None and self.observers is not None:
+                self.observers.tell(meter.record(meter.observed))
 
     def drop(self, name: str) -> None:
         """Hand no more events to the sink NAME."""
@@ -89,7 +101,9 @@ class Ledger:
                 emit(event)
             except Exception as error:  # noqa: BLE001 - a sink is a stranger's code, and this seam fails open
                 self.metrics.usage_write_errors += 1
-                _log.error("usage sink %s: %s: %s [%s]", name, type(error).__name__, error, event.request_id)
+                _log.error(
+                    "usage sink %s: %s: %s", name, type(error).__name__, error, extra={"request_id": event.request_id}
+                )
 
 
 class Meter:
@@ -111,6 +125,7 @@ class Meter:
         "_streaming",
         "_time",
         "_ttft",
+        "observed",
         "scan",
         "scanner",
         "tap",
@@ -135,6 +150,8 @@ class Meter:
         """what looks at the request body; None when nobody asks for its model"""
         self.scan: Callable[[bytes], None] | None = None if scanner is None else scanner.feed
         self._decoding: DecodingTap | None = None
+        self.observed: Observation | None = None
+        """what is kept for observers; None when there are none"""
         self._left = self._delivered = False
         self._elapsed = 0.0
         self._provider = ledger.metrics.providers[route.upstream.name]
@@ -142,6 +159,11 @@ class Meter:
         self._ttft = 0.0
         self._streaming = False
         ledger.metrics.in_flight += 1
+
+    @property
+    def about(self) -> dict[str, object]:
+        """What a log line about this request carries."""
+        return {"request_id": self._request_id}
 
     def connect_retry(self) -> None:
         """Count one more attempt to connect."""
@@ -177,9 +199,21 @@ class Meter:
 
     def failure(self, failure: UpstreamFailure) -> None:
         """Log why the provider's side failed."""
-        _log.warning(
-            "%s: %s failure: %s [%s]", self._route.upstream.name, failure.stage.value, failure.message, self._request_id
+        unforeseen = failure.error
+        _log.log(
+            logging.WARNING if unforeseen is None else logging.ERROR,
+            "%s: %s failure: %s",
+            self._route.upstream.name,
+            failure.stage.value,
+            failure.message,
+            exc_info=unforeseen,
+            extra=self.about,
         )
+
+    def refused(self, rejection: Rejection) -> None:
+        """Take note that the client gets REJECTION for an answer."""
+        if self.observed is not None:
+            self.observed.refusal = rejection
 
     def finish(self, outcome: Outcome, *, delivered: bool = False) -> None:
         """Account for the exchange; called exactly once, when it ends.
@@ -198,14 +232,18 @@ class Meter:
             if outcome is _OK and self._status >= 400:
                 self._outcome = Outcome.UPSTREAM_ERROR
         wire = self._route.wire
-        if wire is not None and wire.metered:
-            self._time = datetime.now(UTC)
-            self._ledger.settle(self)
+        if self.observed is not None:
+            self.observed.ended_ns = time.time_ns()
+        elif wire is None or not wire.metered:
+            return
+        self._time = datetime.now(UTC)
+        self._ledger.settle(self)
 
     def settle(self) -> None:
         """Read what the answer said of its usage, count it, and write the event if the request was managed."""
         wire = self._route.wire
-        assert wire is not None
+        if wire is None or not wire.metered:
+            return
         metrics = self._ledger.metrics
         quirk = self._route.upstream.provider.usage
         whole = self._outcome in _WHOLE
@@ -215,6 +253,15 @@ class Meter:
         if not usage.found and not self._streaming and has_event_form(self.tap):
             self._streaming = True
             usage = parse_usage(wire, True, self.tap, complete=whole, quirk=quirk)
+        if usage.failure is not None:
+            _log.error(
+                "%s's usage quirk failed; its wire's own counts stand",
+                self._route.upstream.name,
+                exc_info=usage.failure,
+                extra=self.about,
+            )
+        if self.observed is not None:
+            self.observed.usage = usage
         if usage.found:
             tokens = metrics.tokens
             tokens["input"] += usage.input_tokens
@@ -231,6 +278,8 @@ class Meter:
             words = 0 if self.scanner is None else self.scanner.words
             estimated = estimate_usage(wire, self._streaming, self.tap, usage, words)
             metrics.usage_estimated += estimated
+            if self.observed is not None:
+                self.observed.estimated = estimated
         self._ledger.record(self._event(self._identity, usage, estimated))
 
     def _end_decoding(self, decoding: DecodingTap) -> bool:
@@ -238,10 +287,10 @@ class Meter:
         decoding.end()
         if decoding.failed:
             _log.warning(
-                "%s: answer could not be decoded for metering: %s [%s]",
+                "%s: answer could not be decoded for metering: %s",
                 self._route.upstream.name,
                 decoding.reason,
-                self._request_id,
+                extra=self.about,
             )
         return decoding.complete
 
@@ -290,4 +339,39 @@ class Meter:
             latency_ms=round(self._elapsed * 1000),
             ttft_ms=None if self._status is None else round(self._ttft * 1000),
             upstream_cost_usd=usage.upstream_cost_usd,
+        )
+
+    def record(self, observed: Observation) -> RequestRecord:
+        """The record of this request for observers, now that it is settled."""
+        route, usage, wire = self._route, observed.usage, self._route.wire
+        counted = usage is not None and (usage.found or observed.estimated)
+        requested = self.scanner.model if self.scanner is not None else None
+        refusal = None if self._left else observed.refusal
+        traceparent, tracestate = trace_context(observed.request.headers)
+        return RequestRecord(
+            request_id=self._request_id,
+            method=method_of(observed.request),
+            path=path_of(observed.request),
+            provider=route.upstream.name,
+            server_address=route.upstream.host,
+            server_port=route.upstream.port,
+            endpoint=None if wire is None else wire.label,
+            managed=self._identity is not None,
+            status=self._status if refusal is None else refusal.status,
+            error_type=None if refusal is None else refusal.type,
+            requested_model=safe_model(requested) if requested else None,
+            model=safe_model(usage.model.encode()) if usage is not None and usage.model else None,
+            stream=self._streaming,
+            input_tokens=usage.input_tokens if usage is not None and counted else None,
+            output_tokens=usage.output_tokens if usage is not None and counted else None,
+            cache_read_tokens=usage.cache_read_tokens if usage is not None and counted else None,
+            cache_write_tokens=usage.cache_write_tokens if usage is not None and counted else None,
+            usage_wire=wire.dialect if wire is not None and counted else None,
+            usage_estimated=observed.estimated,
+            started_ns=observed.ended_ns - int(self._elapsed * 1e9),
+            ended_ns=observed.ended_ns,
+            ttft_ns=None if self._status is None else int(self._ttft * 1e9),
+            outcome=self._outcome,
+            traceparent=traceparent,
+            tracestate=tracestate,
         )

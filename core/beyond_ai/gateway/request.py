@@ -45,6 +45,8 @@ _KINDS: Final[dict[bytes, HeaderKind]] = {
     b"keep-alive": HeaderKind.HOP,
     b"te": HeaderKind.HOP,
     b"trailer": HeaderKind.HOP,
+    b"traceparent": HeaderKind.ALLOWED,
+    b"tracestate": HeaderKind.ALLOWED,
     b"transfer-encoding": HeaderKind.TRANSFER_ENCODING,
     b"upgrade": HeaderKind.HOP,
     b"user-agent": HeaderKind.ALLOWED,

@@ -82,6 +82,7 @@ async def serve(
     gateway = assembly.gateway
     await _start_sinks(assembly)
     await _start_deny_store(assembly)
+    await assembly.observers.start(assembly.registry.fail)
     application = front(version, list(assembly.upstreams), gateway.count_rejection)
     view = _view(assembly)
     loop = asyncio.get_running_loop()
@@ -121,6 +122,7 @@ async def serve(
         for transport in assembly.transports.values():
             await transport.aclose()
         gateway.ledger.drain()
+        await assembly.observers.aclose()
         await _close_sinks(assembly)
         await _close_deny_store(assembly)
         admin_server.should_exit = True

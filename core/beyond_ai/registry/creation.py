@@ -11,6 +11,7 @@ from beyond_ai.registry.plugin import Plugin, one_line
 from beyond_ai.spec.auth import AuthScheme
 from beyond_ai.spec.component import Component, Context
 from beyond_ai.spec.deny import DenyStore
+from beyond_ai.spec.observer import Observer
 from beyond_ai.spec.scanner import ScannerFactory
 from beyond_ai.spec.sink import UsageSink
 from beyond_ai.spec.transport import Transport
@@ -25,6 +26,7 @@ PRODUCTS: Final[Mapping[str, type]] = {
     "sink": UsageSink,
     "transport": Transport,
     "deny_store": DenyStore,
+    "observer": Observer,
 }
 """What `create` must return, by kind."""
 

@@ -18,6 +18,7 @@ from beyond_ai.spec.command import Command
 from beyond_ai.spec.component import Component, Context
 from beyond_ai.spec.deny import DenyStore
 from beyond_ai.spec.kinds import kind_named
+from beyond_ai.spec.observer import Observer
 from beyond_ai.spec.provider import Provider
 from beyond_ai.spec.scanner import ScannerFactory
 from beyond_ai.spec.sink import UsageSink
@@ -68,6 +69,10 @@ class Registry:
         """Deny stores by name."""
         return self._table("deny_store", Component)
 
+    def observers(self) -> dict[str, Component[Observer]]:
+        """Observers by name."""
+        return self._table("observer", Component)
+
     def tools(self) -> dict[str, Tool]:
         """Tools by name."""
         return self._table("tool", Tool)
@@ -100,6 +105,10 @@ class Registry:
     def create(
         self, kind: Literal["deny_store"], name: str, context: Context, table: Mapping[str, object] | None
     ) -> DenyStore: ...
+    @overload
+    def create(
+        self, kind: Literal["observer"], name: str, context: Context, table: Mapping[str, object] | None
+    ) -> Observer: ...
     @overload
     def create(self, kind: str, name: str, context: Context, table: Mapping[str, object] | None) -> object: ...
     def create(self, kind: str, name: str, context: Context, table: Mapping[str, object] | None) -> object:

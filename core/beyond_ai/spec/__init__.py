@@ -12,6 +12,7 @@ plain tables from the records; no hook is ever called on the byte path.
 | `sink` | `beyond_ai.sinks` | `beyond_usage_sinks` | `Component[UsageSink]` |
 | `transport` | `beyond_ai.transports` | `beyond_transports` | `Component[Transport]` |
 | `deny` (kind `deny_store`) | `beyond_ai.deny_stores` | `beyond_deny_stores` | `Component[DenyStore]` |
+| `observer` | `beyond_ai.observers` | `beyond_observers` | `Component[Observer]` |
 | `tool` | `beyond_ai.tools` | `beyond_tools` | `Tool` |
 | `command` | `beyond_ai.commands` | `beyond_commands` | `Command` |
 

@@ -7,6 +7,7 @@ from beyond_ai.spec.auth import AuthHooks
 from beyond_ai.spec.command import Command, CommandHooks
 from beyond_ai.spec.component import Component
 from beyond_ai.spec.deny import DenyHooks
+from beyond_ai.spec.observer import ObserverHooks
 from beyond_ai.spec.provider import Provider, ProviderHooks
 from beyond_ai.spec.scanner import ScannerHooks
 from beyond_ai.spec.sink import SinkHooks
@@ -32,6 +33,7 @@ KINDS: Final = (
     Kind("sink", "beyond_ai.sinks", "beyond_usage_sinks", SinkHooks, Component),
     Kind("transport", "beyond_ai.transports", "beyond_transports", TransportHooks, Component),
     Kind("deny_store", "beyond_ai.deny_stores", "beyond_deny_stores", DenyHooks, Component),
+    Kind("observer", "beyond_ai.observers", "beyond_observers", ObserverHooks, Component),
     Kind("tool", "beyond_ai.tools", "beyond_tools", ToolHooks, Tool),
     Kind("command", "beyond_ai.commands", "beyond_commands", CommandHooks, Command),
 )

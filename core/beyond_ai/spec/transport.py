@@ -77,11 +77,15 @@ class FailureStage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class UpstreamFailure:
-    """Why an exchange failed. `message` is for the log; it names no credential and no query."""
+    """Why an exchange failed. `message` is for the log; it names no credential and no query.
+
+    `error` is what was raised, where that is a defect and not a failure of the provider's: the relay logs it whole.
+    """
 
     stage: FailureStage
     message: str
     timed_out: bool = False
+    error: Exception | None = None
 
 
 class UpstreamEvents(Protocol):

@@ -25,6 +25,9 @@ import orjson
 UsageFields: TypeAlias = dict[str, object]
 """The `fields` of one `ai.usage` line."""
 
+LogEntry: TypeAlias = dict[str, object]
+"""One line of the log."""
+
 READY: Final = re.compile(r"listening on (http://\S+)")
 ADMIN: Final = re.compile(r"admin on (http://\S+)")
 
@@ -135,6 +138,11 @@ class GatewayProcess:
     def usage(self) -> list[UsageFields]:
         """The `fields` of every usage event so far."""
         return list(usage_fields(self._stdout))
+
+    @property
+    def log(self) -> list[LogEntry]:
+        """Every log line so far, where the log is JSON."""
+        return [orjson.loads(line) for line in self._stderr if line.startswith("{") and line.endswith("}\n")]
 
     def wait_usage_events(self, count: int, *, since: int = 0, within: float = 5.0) -> list[UsageFields]:
         """Wait until COUNT usage events have come after the first SINCE; return those after SINCE."""

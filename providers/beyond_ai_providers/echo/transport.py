@@ -6,7 +6,6 @@ whole, up to the gateway's own limit, because echo has to read it: the price of 
 """
 
 import asyncio
-import logging
 import secrets
 import time
 from collections.abc import Iterator
@@ -27,8 +26,6 @@ from beyond_ai import (
 )
 from beyond_ai_providers.echo.reply import Call, Reply
 from beyond_ai_providers.echo.service import MAX_BODY, serve, too_large
-
-logger = logging.getLogger(__name__)
 
 
 class EchoSettings(BaseModel):
@@ -132,11 +129,6 @@ class EchoExchange:
         self.transport.exchanges.discard(self)
 
     @property
-    def path(self) -> str:
-        """The request's path without its query, for the log."""
-        return self.request.target.partition(b"?")[0].decode("latin-1")
-
-    @property
     def delay(self) -> float:
         """Seconds between two pieces."""
         return self.transport.settings.delay_ms / 1000
@@ -174,9 +166,8 @@ class EchoExchange:
         """Make the answer and deliver its head."""
         try:
             reply = self.make_reply()
-        except Exception:
-            logger.exception("echo could not answer %s", self.path)
-            self.fail(FailureStage.SEND)
+        except Exception as error:  # noqa: BLE001 - a defect of echo, whichever: the client must get an answer
+            self.fail(FailureStage.SEND, error)
             return
         self.body = bytearray()
         self.pieces = iter(reply.pieces)
@@ -186,9 +177,8 @@ class EchoExchange:
         """Deliver the next of PIECES, or the end when there is none."""
         try:
             piece = next(pieces, None)
-        except Exception:
-            logger.exception("echo could not go on with %s", self.path)
-            self.fail(FailureStage.BODY)
+        except Exception as error:  # noqa: BLE001 - likewise
+            self.fail(FailureStage.BODY, error)
             return
         if piece is not None:
             self.events.upstream_body(piece)
@@ -208,7 +198,7 @@ class EchoExchange:
         respond = too_large if self.oversized else serve
         return respond(method, target, self.request.headers, call)
 
-    def fail(self, stage: FailureStage) -> None:
-        """End the exchange with a failure: a defect of echo, which the log tells more about."""
+    def fail(self, stage: FailureStage, error: Exception) -> None:
+        """End the exchange with a failure: ERROR is a defect of echo."""
         self.abort()
-        self.events.upstream_failed(UpstreamFailure(stage, "echo failed; its log has the reason"))
+        self.events.upstream_failed(UpstreamFailure(stage, "echo failed", error=error))

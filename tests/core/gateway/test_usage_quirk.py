@@ -1,7 +1,6 @@
 """What providers do differently from their wires, as the gateway applies it."""
 
 import json
-import logging
 from collections.abc import Mapping
 
 import pytest
@@ -73,26 +72,24 @@ class TestAdjust:
         usage = parse({"usage": REPORT}, UsageQuirk(adjust=add))
         assert (usage.output_tokens, usage.reasoning_tokens) == (U64_MAX, U64_MAX)
 
-    def test_one_that_raises_changes_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_one_that_raises_changes_nothing(self) -> None:
         def broken(report: Mapping[str, object], counts: UsageCounts) -> None:
             counts.input_tokens = 999
             raise KeyError("cost")
 
-        with caplog.at_level(logging.ERROR):
-            usage = parse({"usage": REPORT}, UsageQuirk(adjust=broken))
+        usage = parse({"usage": REPORT}, UsageQuirk(adjust=broken))
         assert (usage.found, usage.input_tokens, usage.output_tokens) == (True, 5, 6)
-        assert "quirk failed" in caplog.text
-        assert "KeyError: 'cost'" in caplog.text
+        assert repr(usage.failure) == "KeyError('cost')"
 
     @pytest.mark.parametrize("value", [-1, 2.5, "7", None, True])
-    def test_what_is_no_count_changes_nothing(self, value: object, caplog: pytest.LogCaptureFixture) -> None:
+    def test_what_is_no_count_changes_nothing(self, value: object) -> None:
         def broken(report: Mapping[str, object], counts: UsageCounts) -> None:
             counts.input_tokens = 999
             setattr(counts, "output_tokens", value)  # noqa: B010 - as a plugin without types would
 
         usage = parse({"usage": REPORT}, UsageQuirk(adjust=broken))
         assert (usage.input_tokens, usage.output_tokens) == (5, 6)
-        assert "is not a count" in caplog.text
+        assert "is not a count" in str(usage.failure)
 
     @pytest.mark.parametrize("text", ["free", "-1", "1.", ".5", "01", "1 USD", "NaN", "1e", "٣", "9" * 49])
     def test_what_is_no_amount_or_tier_is_absent(self, text: str) -> None:

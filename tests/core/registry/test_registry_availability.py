@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from beyond_ai import PluginError
+from beyond_ai import ConfigError, PluginError
 from beyond_ai.config import Settings
 from beyond_ai.gateway.assembly import assemble
 from beyond_ai.registry import PluginPolicy, State, load
@@ -37,3 +37,10 @@ def test_an_auth_plugin_that_is_left_out_stops_the_start(install: Install) -> No
     install("acme", {"auth": {"acme": "acme_driverless"}}, {"acme_driverless": source})
     with pytest.raises(PluginError, match=r"plugin auth:acme of acme 1.0: needs the driver: install acme-driver"):
         assemble(Settings())
+
+
+def test_one_that_is_asked_for_stops_the_start_with_its_reason(install: Install) -> None:
+    source = WITHOUT_DRIVER.format(hook="beyond_observers")
+    install("acme", {"observers": {"acme": "acme_driverless"}}, {"acme_driverless": source})
+    with pytest.raises(ConfigError, match=r"^observers: acme: needs the driver: install acme-driver$"):
+        assemble(Settings(observers=("acme",)))

@@ -1,6 +1,5 @@
 """What a usage object says, in each wire's own names, and what a provider's quirk makes of it."""
 
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +8,6 @@ from typing import Final
 from beyond_ai.gateway.usage.wire import Wire
 from beyond_ai.spec.token_count import U64_MAX, token_count
 from beyond_ai.spec.usage import Adjust, UsageCounts
-
-_log = logging.getLogger(__name__)
 
 Report = Mapping[str, object]
 """A usage object, or a document that may hold one."""
@@ -36,6 +33,7 @@ class Usage:
         finished: whether the answer came to its own end: a JSON body whole, a stream up to its terminal event.
             Without it the counts of a stream may be those of its beginning only.
         error: whether the stream carried an error event at its end.
+        failure: what a provider's quirk raised, for the log.
     """
 
     input_tokens: int
@@ -51,6 +49,7 @@ class Usage:
     model: str | None
     finished: bool
     error: bool
+    failure: Exception | None
 
     def __init__(
         self,
@@ -68,6 +67,7 @@ class Usage:
         model: str | None = None,
         finished: bool = False,
         error: bool = False,
+        failure: Exception | None = None,
     ) -> None:
         self.input_tokens = input_tokens
         self.output_tokens = output_tokens
@@ -82,6 +82,7 @@ class Usage:
         self.model = model
         self.finished = finished
         self.error = error
+        self.failure = failure
 
 
 def read_counts(wire: Wire, report: Report, usage: Usage) -> None:
@@ -95,7 +96,7 @@ def read_counts(wire: Wire, report: Report, usage: Usage) -> None:
 
 
 def adjust_counts(adjust: Adjust, report: Report, usage: Usage) -> None:
-    """Let ADJUST, a provider's code, change the counts that REPORT gave. When it fails they stand as they were."""
+    """Let ADJUST, a provider's code, change the counts that REPORT gave. If it raises, they stand; see `failure`."""
     counts = UsageCounts(
         usage.input_tokens,
         usage.output_tokens,
@@ -110,8 +111,8 @@ def adjust_counts(adjust: Adjust, report: Report, usage: Usage) -> None:
     try:
         adjust(report, counts)
         _take(counts, usage)
-    except Exception:  # noqa: BLE001 - a plugin's code, and metering fails open
-        _log.exception("a provider's usage quirk failed; its wire's own counts stand")
+    except Exception as error:  # noqa: BLE001 - a plugin's code, and metering fails open
+        usage.failure = error
 
 
 def tier_name(value: object) -> str | None:

@@ -7,7 +7,6 @@ delivered nothing.
 
 import asyncio
 import contextlib
-import logging
 import socket
 import ssl
 from collections import deque
@@ -40,8 +39,6 @@ MAX_REPLAY: Final = 65_536
 """Bytes of a request that are held so that it can be sent again."""
 
 Key = tuple[str, int, bool]
-
-_log = logging.getLogger(__name__)
 
 
 class Http1Transport:
@@ -194,6 +191,7 @@ class Http1Exchange:
 
     async def _connect(self) -> None:
         error: Exception | None = None
+        unforeseen: Exception | None = None
         for attempt in range(CONNECT_TRIES):
             if attempt:
                 self._events.upstream_connect_retry()
@@ -206,8 +204,7 @@ class Http1Exchange:
             except OSError as failed:
                 error = failed
             except Exception as bug:  # noqa: BLE001 - whatever it was, the client must get an answer
-                _log.exception("connecting to %s failed unexpectedly", self.request.host)
-                error = bug
+                error = unforeseen = bug
                 break
             else:
                 self._connecting = None
@@ -216,7 +213,8 @@ class Http1Exchange:
                     self._events.upstream_resume()
                 return
         self._connecting = None
-        self.fail(UpstreamFailure(FailureStage.CONNECT, f"{self.request.host}:{self.request.port}: {_plain(error)}"))
+        where = f"{self.request.host}:{self.request.port}"
+        self.fail(UpstreamFailure(FailureStage.CONNECT, f"{where}: {_plain(error)}", error=unforeseen))
 
     def start_on(self, connection: Connection, *, kept: bool) -> None:
         """Send on CONNECTION what is held and what follows."""

@@ -1,7 +1,6 @@
 """One exchange: a task that drives httpcore, between two bounded streams."""
 
 import asyncio
-import logging
 import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
@@ -20,8 +19,6 @@ CONNECT_TRIES: Final = 3
 """Attempts to connect, each over all addresses."""
 RETRY_PAUSE: Final = 0.05
 """Seconds before the second attempt; twice that before the third."""
-
-_log = logging.getLogger(__name__)
 
 
 class HttpxExchange:
@@ -184,11 +181,10 @@ class HttpxExchange:
             return
         self._over = True
         self._upload.drop()
-        if not isinstance(error, (OSError, *_EXPECTED)):
-            _log.error("the exchange with %s failed unexpectedly", self._request.host, exc_info=error)
+        unforeseen = None if isinstance(error, (OSError, *_EXPECTED)) else error
         timed_out = isinstance(error, (TimeoutError, httpcore.TimeoutException))
         where = f"{self._request.host}:{self._request.port}"
-        self._events.upstream_failed(UpstreamFailure(self._stage, f"{where}: {_plain(error)}", timed_out=timed_out))
+        self._events.upstream_failed(UpstreamFailure(self._stage, f"{where}: {_plain(error)}", timed_out, unforeseen))
 
     # The request body
 
@@ -223,8 +219,8 @@ class HttpxExchange:
                     await upload.wait()
             if chunked and not self._uploaded:
                 await wire.write_rest(b"0\r\n\r\n", timeout)
-        except (httpcore.NetworkError, httpcore.TimeoutException) as error:
-            _log.debug("%s did not take the rest of a request: %s", self._request.host, _plain(error))
+        except (httpcore.NetworkError, httpcore.TimeoutException):
+            pass  # the answer, which has begun, says how this ends
 
     # What the wire tells
 
