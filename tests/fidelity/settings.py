@@ -113,10 +113,26 @@ SETTINGS: Final = (
         ('"loud"', "3", '""'),
         f"{HERE}log_level",
     ),
+    Setting(
+        "log_format",
+        "auto",
+        own("log_format", "json", "json"),
+        ('"auto"', '"json"', '"human"'),
+        ('"xml"', "3", '""'),
+        f"{INTEGRATION}logs.py::test_the_form_of_a_rejection",
+    ),
     name("transport", "http1", f"{HERE}transport"),
     name("scanner", "auto", f"{HERE}scanner"),
     Setting(
         "sinks", ("stdout",), own("sinks", "a, b", ("a", "b")), ("[]", '["a"]', '"a,b"'), ("3", "[1]"), f"{HERE}sinks"
+    ),
+    Setting(
+        "observers",
+        (),
+        own("observers", "a, b", ("a", "b")),
+        ("[]", '["a"]', '"a,b"'),
+        ("3", "[1]"),
+        f"{INTEGRATION}observers.py::test_a_managed_request",
     ),
     switch(
         "no_plugins",

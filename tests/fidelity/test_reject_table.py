@@ -451,13 +451,18 @@ async def check(
         assert sum(moved.values()) == (1 if row.reason else 0)
     assert counted == ({row.reason} if row.reason else set())
 
-    def lines() -> list[str]:
-        return [line for line in logged(gateway, request_id) if "request rejected" in line]
+    def lines() -> list[dict[str, object]]:
+        return [line for line in logged(gateway, request_id) if line["message"] == "request rejected"]
 
     await asyncio.to_thread(gateway.wait_until, lambda: bool(lines()))
     [line] = lines()
-    assert "WARNING" in line
-    assert line.endswith(f"request rejected: {row.status} {row.type}: {message} [{request_id}]")
+    said = {name: line[name] for name in ("level", "status", "error_type", "reason")}
+    assert said == {
+        "level": "WARNING",
+        "status": row.status,
+        "error_type": row.type,
+        "reason": row.reason or row.message,
+    }
 
 
 @pytest.mark.parametrize(

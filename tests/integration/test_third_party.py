@@ -20,11 +20,11 @@ GOOD = """
 
     class Tally:
         def __init__(self): self.tokens = 0
-        async def start(self): print("tally: started", file=sys.stderr)
+        async def start(self): sys.stderr.write("tally: started\\n")
         def emit(self, event):
             self.tokens += event.output_tokens
-            print(f"tally: {event.provider} {self.tokens}", file=sys.stderr)
-        async def aclose(self): print(f"tally: closed at {self.tokens}", file=sys.stderr)
+            sys.stderr.write(f"tally: {event.provider} {self.tokens}\\n")
+        async def aclose(self): sys.stderr.write(f"tally: closed at {self.tokens}\\n")
 
     @hookimpl
     def beyond_providers():

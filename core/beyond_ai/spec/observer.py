@@ -25,7 +25,7 @@ from typing import Protocol, runtime_checkable
 from beyond_ai.spec.component import Component
 from beyond_ai.spec.markers import hookspec
 from beyond_ai.spec.provider import Dialect
-from beyond_ai.spec.sink import Outcome
+from beyond_ai.spec.usage_event import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ CONTRACT = {
     "UPGRADE": (400, "invalid_request_error", "protocol upgrades are not supported"),
     "UNKNOWN_PROVIDER": (404, "invalid_request_error", "unknown provider"),
     "MISSING_KEY": (401, "authentication_error", "missing API key"),
+    "BODY_MEMORY": (503, "api_error", "too many request bodies are being received"),
     "BODY_TOO_LARGE": (413, "invalid_request_error", "request body too large"),
     "INVALID_KEY": (401, "authentication_error", "invalid API key"),
     "NO_POOL_KEY": (503, "api_error", "no provider key available"),
@@ -24,6 +25,7 @@ CONTRACT = {
     "UPSTREAM_TIMEOUT": (504, "api_error", "upstream timed out after receiving the request"),
 }
 LABELS = {
+    "BODY_MEMORY": "body_memory",
     "BODY_TOO_LARGE": "body_too_large",
     "INVALID_KEY": "auth",
     "NO_POOL_KEY": "no_pool_key",
