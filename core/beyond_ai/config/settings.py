@@ -46,6 +46,7 @@ class Settings(BaseSettings):
         Address("0.0.0.0", 9090),  # noqa: S104
         description="admin listener: health, metrics, plugins; keep it off the internet",
     )
+    workers: Limit = Field(0, description="processes that serve clients; 0 is one for each usable core")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log line that is written; env AI_LOG sets it too"
     )

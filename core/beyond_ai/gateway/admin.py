@@ -1,34 +1,39 @@
 """The admin listener: health, metrics and plugins, on a port of its own."""
 
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from beyond_ai.gateway.metrics import Metrics
-from beyond_ai.registry import Registry
+from beyond_ai.gateway.admin_view import AdminView
 
 
-class Health:
-    """Whether this process wants traffic."""
+class _Families(Collector):
+    """The view's metrics, as prometheus-client asks for them at each scrape."""
 
-    def __init__(self) -> None:
-        self.draining = False
+    def __init__(self, view: AdminView) -> None:
+        self._view: Final = view
+
+    def collect(self) -> Iterable[Metric]:
+        return self._view.collect()
 
 
-def admin(version: str, metrics: Metrics, registry: Registry, health: Health) -> FastAPI:
-    """The admin application.
+def admin(version: str, view: AdminView) -> FastAPI:
+    """The admin application over VIEW.
 
     `/livez` is 200 while the process answers; `/readyz` is 503 as soon as it drains; `/metrics` is Prometheus text;
     `/plugins` is what `beyond-ai plugins list --json` prints, as this process sees it. Anything else is a 404.
     """
     app = FastAPI(title="Beyond AI gateway, admin", version=version)
     collectors = CollectorRegistry()
-    collectors.register(metrics)
+    collectors.register(_Families(view))
     ProcessCollector(registry=collectors)
     PlatformCollector(registry=collectors)
     GCCollector(registry=collectors)
@@ -39,8 +44,9 @@ def admin(version: str, metrics: Metrics, registry: Registry, health: Health) ->
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        if health.draining:
-            return JSONResponse({"status": "not_ready", "reason": "draining"}, 503)
+        reason = view.not_ready()
+        if reason is not None:
+            return JSONResponse({"status": "not_ready", "reason": reason}, 503)
         return JSONResponse({"status": "ok", "version": version})
 
     @app.get("/metrics", response_class=Response)
@@ -48,8 +54,8 @@ def admin(version: str, metrics: Metrics, registry: Registry, health: Health) ->
         return Response(generate_latest(collectors), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/plugins")
-    async def plugins() -> list[dict[str, object]]:
-        return [{**asdict(report), "state": report.state.value} for report in registry.reports]
+    async def plugins() -> Sequence[Mapping[str, object]]:
+        return view.plugins()
 
     @app.exception_handler(HTTPException)
     async def not_found(_request: Request, error: HTTPException) -> JSONResponse:
