@@ -112,7 +112,12 @@ def assemble(
         new_scanner=factory,
         client_write_timeout=settings.client_write_timeout_secs,
         drains=Drains(
-            DrainLimits(settings.drain_timeout_secs, settings.drain_max_bytes, settings.drain_max_streams), metrics
+            DrainLimits(
+                settings.drain_timeout_secs,
+                settings.drain_max_bytes,
+                -(-settings.drain_max_streams // rows.rows),  # each worker's part
+            ),
+            metrics,
         ),
         request_ids=RequestIds(),
         clock=Clock(),

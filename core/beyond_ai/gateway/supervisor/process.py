@@ -53,6 +53,7 @@ class WorkerProcess:
         self._rows_for = rows_for
         self._asked: dict[int, asyncio.Future[None]] = {}
         self._number = 0
+        self._leave: Leave | None = None
         self._ours, theirs = socket.socketpair()
         with theirs:
             descriptors = (theirs.fileno(), listener.fileno())
@@ -78,8 +79,13 @@ class WorkerProcess:
             self.ended.set_result(self._process.returncode)
 
     def leave(self, how: Leave) -> None:
-        """Tell it to leave."""
-        self._send(how)
+        """Tell it to leave; while it starts, it is told when it serves, or, to be cut, ended."""
+        if self.ready.done():
+            self._send(how)
+        elif how.kind == "cut":
+            self.kill()
+        else:
+            self._leave = how
 
     def kill(self) -> None:
         """End it at once."""
@@ -133,6 +139,8 @@ class WorkerProcess:
             socket.send_fds(self._ours, [line(Rows(rows.rows, self.row))], [rows.fd])
         elif isinstance(report, Ready):
             self.ready.set_result(report)
+            if self._leave is not None:
+                self._send(self._leave)
         elif isinstance(report, Failed):
             failure = BeyondError(report.message, report.hint)
             failure.exit_code = report.exit_code
