@@ -39,7 +39,7 @@ class Hammer:
         """Ask on one connection for as long as the gateway keeps it."""
         while not self.stop:
             async with WireClient(self.gateway.host, self.gateway.port) as client:
-                while not self.stop and await self._once(client):
+                while await self._once(client) and not self.stop:
                     pass
 
     async def _once(self, client: WireClient) -> bool:

@@ -46,9 +46,7 @@ async def reload(gateway: GatewayProcess, folder: Path, config: str, says: str =
     await asyncio.to_thread(hang_up, gateway, folder, config, says)
 
 
-async def test_keys_and_plugins_of_the_new_configuration_are_in_use(
-    upstream: ScriptedUpstream, tmp_path: Path
-) -> None:
+async def test_keys_and_plugins_of_the_new_configuration_are_in_use(upstream: ScriptedUpstream, tmp_path: Path) -> None:
     config = gateway_config(upstream.authority, NOBODY)
     before = config.replace(f'1 = "{PUBLIC_KEY}"', "").replace("sk-pool-openai-fake", "sk-pool-openai-old-fake")
     with GatewayProcess(before, folder=tmp_path) as gateway:

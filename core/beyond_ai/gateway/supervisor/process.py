@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from beyond_ai.errors import BeyondError
@@ -28,6 +28,8 @@ from beyond_ai.gateway.supervisor.messages import (
 )
 
 MODULE: Final = "beyond_ai.gateway.supervisor.worker"
+SUPERVISORS: Final = (signal.SIGINT, signal.SIGHUP)
+"""Signals that a terminal sends to all processes at once, and whose meaning is the supervisor's business."""
 MAX_LINE: Final = 4 << 20
 """Bytes of a message."""
 LAST_WORDS: Final = 2.0
@@ -59,7 +61,8 @@ class WorkerProcess:
             descriptors = (theirs.fileno(), listener.fileno())
             # not with the folder it is started in on its path, which -m would put there
             command = [sys.executable, "-P", "-m", MODULE, *map(str, descriptors)]
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=descriptors)  # noqa: S603
+            with _blocked(SUPERVISORS):
+                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=descriptors)  # noqa: S603
         self._ours.setblocking(False)
         self._talk = loop.create_task(self._converse(start))
 
@@ -149,6 +152,16 @@ class WorkerProcess:
             self.events = {(event, label): count for event, label, count in report.events}
         elif (asked := self._asked.get(report.number)) is not None and not asked.done():
             asked.set_result(None)
+
+
+@contextlib.contextmanager
+def _blocked(signals: Iterable[signal.Signals]) -> Iterator[None]:
+    """Hold SIGNALS back meanwhile; a process that is started has them held back until it is ready for them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def how_ended(code: int) -> str:

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Final
 
 from beyond_ai.config import Settings
@@ -39,7 +40,7 @@ from beyond_ai.gateway.supervisor.messages import (
     Start,
     line,
 )
-from beyond_ai.gateway.supervisor.process import MAX_LINE
+from beyond_ai.gateway.supervisor.process import MAX_LINE, SUPERVISORS
 from beyond_ai.version import VERSION
 
 BROKEN_OFF: Final = 3
@@ -48,9 +49,9 @@ BROKEN_OFF: Final = 3
 
 def main() -> int:
     """Serve until told to leave; the exit code."""
-    for ignored in (signal.SIGINT, signal.SIGHUP):
-        # A terminal sends them to all processes at once, and what they mean is the supervisor's business.
-        signal.signal(ignored, signal.SIG_IGN)
+    for number in SUPERVISORS:
+        signal.signal(number, _ignore)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SUPERVISORS)
     talk, listener = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:3])
     for inherited in (talk, listener):
         inherited.set_inheritable(False)
@@ -68,6 +69,10 @@ def main() -> int:
     with asyncio.Runner(loop_factory=fast_loop()) as runner:
         runner.run(_serve(assembly, talk, listener))
     return 0
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing. Other than SIG_IGN, it is not handed on to what a plugin may start."""
 
 
 def _assemble(start: Start, talk: socket.socket, lines: Lines) -> Assembly:
