@@ -8,7 +8,8 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from itertools import chain
 from pathlib import Path
 
 import httpx
@@ -57,32 +58,41 @@ def alive(pid: int) -> bool:
         return False
 
 
-def worker_of(client_port: int, workers: list[int]) -> int:
-    """Which of WORKERS has the connection that comes from CLIENT_PORT of loopback."""
-    peer = f"0100007F:{client_port:04X}"
-    [inode] = [
-        line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if line.split()[2] == peer
-    ]
+def worker_of(client: WireClient, workers: list[int]) -> int:
+    """Which of WORKERS has the connection of CLIENT."""
+    (_, client_port), (_, port) = (client._writer.get_extra_info(name) for name in ("sockname", "peername"))
+    ends = [f"0100007F:{port:04X}", f"0100007F:{client_port:04X}"]
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    [inode] = [fields[9] for fields in lines if fields[1:3] == ends and fields[9] != "0"]
     [worker] = [worker for worker in workers if f"socket:[{inode}]" in open_files(worker)]
     return worker
 
 
-def open_files(pid: int) -> list[str]:
-    return [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()]
+def open_files(pid: int) -> set[str]:
+    """What the process PID has open."""
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.add(os.readlink(entry))
+    return found
 
 
-async def streams_on_all(lab: Lab, gate: asyncio.Event, workers: list[int]) -> dict[int, list[WireClient]]:
+@contextlib.asynccontextmanager
+async def streams_on_all(
+    lab: Lab, gate: asyncio.Event, workers: list[int]
+) -> AsyncIterator[dict[int, list[WireClient]]]:
     """Streams that wait for GATE, two or more on each of WORKERS."""
     script = (ReadBody(), Send(chunked_head(200) + chunk(b"first")), Until(gate), Send(chunk(b"last") + LAST_CHUNK))
     found: dict[int, list[WireClient]] = {worker: [] for worker in workers}
-    async with asyncio.timeout(20):
-        while min(map(len, found.values())) < 2:
-            lab.upstream.play(*script)
-            client = await lab.client().__aenter__()
-            await client.send(lab.ask(target=RESPONSES))
-            await client.receive(5)
-            found[worker_of(port_of(client), workers)].append(client)
-    return found
+    async with contextlib.AsyncExitStack() as stack:
+        async with asyncio.timeout(20):
+            while min(map(len, found.values())) < 2:
+                lab.upstream.play(*script)
+                client = await stack.enter_async_context(lab.client())
+                await client.send(lab.ask(target=RESPONSES))
+                await client.receive(5)
+                found[worker_of(client, workers)].append(client)
+        yield found
 
 
 async def test_a_worker_that_is_killed_takes_its_own_streams_along_and_is_replaced(
@@ -91,31 +101,33 @@ async def test_a_worker_that_is_killed_takes_its_own_streams_along_and_is_replac
     gate = asyncio.Event()
     with GatewayProcess(config(upstream, 2), folder=tmp_path) as gateway:
         lab, workers = Lab(gateway, upstream, BYO), workers_of(gateway)
-        streams = await streams_on_all(lab, gate, workers)
-        number = sum(map(len, streams.values()))
-        before = await asyncio.to_thread(metrics, gateway)
-        assert before["ai_requests_total"] == before["ai_requests_in_flight"] == number
-        victim, other = workers
-        os.kill(victim, signal.SIGKILL)
-        for client in streams[victim]:
-            assert (await client.receive()).broken
-            await client.aclose()
-        await until(lambda: "SIGKILL" in gateway.stderr)
-        after = await asyncio.to_thread(metrics, gateway)
-        assert after["ai_requests_total"] == number
-        assert after["ai_requests_in_flight"] == len(streams[other])
-        async with lab.client() as client:
-            assert (await client.exchange(lab.ask(target=RESPONSES))).status == 200
-        gate.set()
-        for client in streams[other]:
-            received = await client.receive()
-            assert (bytes(received.body), received.complete) == (b"firstlast", True)
-            await client.aclose()
-        await until(lambda: len(workers_of(gateway)) == 2 and victim not in workers_of(gateway))
+        async with streams_on_all(lab, gate, workers) as streams:
+            number = sum(map(len, streams.values()))
+            before = await asyncio.to_thread(metrics, gateway)
+            assert before["ai_requests_total"] == before["ai_requests_in_flight"] == number
+            victim, other = workers
+            os.kill(victim, signal.SIGKILL)
+            for client in streams[victim]:
+                assert (await client.receive()).broken
+            await until(lambda: "SIGKILL" in gateway.stderr)
+            after = await asyncio.to_thread(metrics, gateway)
+            assert after["ai_requests_total"] == number
+            assert after["ai_requests_in_flight"] == len(streams[other])
+            async with lab.client() as client:
+                assert (await client.exchange(lab.ask(target=RESPONSES))).status == 200
+            gate.set()
+            await ended_well(streams[other])
         await served(gateway, 2)
+        assert victim not in workers_of(gateway)
         page = await asyncio.to_thread(metrics, gateway)
         assert (page["ai_worker_restarts_total"], page["ai_requests_total"]) == (1, number + 1)
         assert page["ai_requests_in_flight"] == 0
+
+
+async def ended_well(clients: Iterable[WireClient]) -> None:
+    for client in clients:
+        received = await client.receive()
+        assert (bytes(received.body), received.complete) == (b"firstlast", True)
 
 
 async def served(gateway: GatewayProcess, workers: int) -> None:
@@ -147,15 +159,13 @@ async def test_workers_finish_and_leave_when_their_supervisor_is_killed(
     gateway = GatewayProcess(config(upstream, 2), folder=tmp_path)
     await asyncio.to_thread(gateway.start)
     lab, workers = Lab(gateway, upstream, BYO), workers_of(gateway)
-    streams = await streams_on_all(lab, gate, workers)
-    gateway.process.send_signal(signal.SIGKILL)
-    gateway.process.wait()
-    await until(lambda: not accepts(gateway))
-    assert all(map(alive, workers))
-    gate.set()
-    for client in [client for clients in streams.values() for client in clients]:
-        assert bytes((await client.receive()).body) == b"firstlast"
-        await client.aclose()
+    async with streams_on_all(lab, gate, workers) as streams:
+        gateway.process.send_signal(signal.SIGKILL)
+        gateway.process.wait()
+        await until(lambda: not accepts(gateway))
+        assert all(map(alive, workers))
+        gate.set()
+        await ended_well(chain(*streams.values()))
     await until(lambda: not any(map(alive, workers)))
     await asyncio.to_thread(gateway.kill)
     assert "Traceback" not in gateway.stderr
@@ -178,14 +188,12 @@ async def test_a_signal_to_all_processes_at_once_loses_nothing(
     gateway = GatewayProcess(config(upstream, 2), folder=tmp_path)
     await asyncio.to_thread(gateway.start)
     lab, workers = Lab(gateway, upstream, BYO), workers_of(gateway)
-    streams = await streams_on_all(lab, gate, workers)
-    for pid in (*workers, gateway.process.pid):
-        os.kill(pid, number)
-    await until(lambda: not accepts(gateway))
-    gate.set()
-    for client in [client for clients in streams.values() for client in clients]:
-        assert bytes((await client.receive()).body) == b"firstlast"
-        await client.aclose()
+    async with streams_on_all(lab, gate, workers) as streams:
+        for pid in (*workers, gateway.process.pid):
+            os.kill(pid, number)
+        await until(lambda: not accepts(gateway))
+        gate.set()
+        await ended_well(chain(*streams.values()))
     await asyncio.to_thread(gateway.stop)
     assert not any(map(alive, workers))
     assert "Traceback" not in gateway.stderr
@@ -334,10 +342,5 @@ async def one_client_each(lab: Lab, workers: list[int]) -> AsyncIterator[list[Wi
         while len(found) < len(workers):
             client = await stack.enter_async_context(lab.client())
             assert (await client.exchange(lab.ask(target=RESPONSES))).status == 200
-            found.setdefault(worker_of(port_of(client), workers), client)
+            found.setdefault(worker_of(client, workers), client)
         yield list(found.values())
-
-
-def port_of(client: WireClient) -> int:
-    port: int = client._writer.get_extra_info("sockname")[1]
-    return port
