@@ -37,6 +37,7 @@ def gateway_config(upstream: str, closed: str) -> str:
     return f"""
 listen = "127.0.0.1:0"
 metrics_listen = "127.0.0.1:0"
+workers = 1
 upstream_tls = false
 rate_limit_rps = 0
 byo_rate_limit_rps = 0
@@ -93,8 +94,19 @@ def check_usage(
     return event
 
 
+def workers_of(gateway: GatewayProcess) -> list[int]:
+    """The processes that serve GATEWAY's clients, as Linux lists them: its children, or itself where it has none."""
+    pid = gateway.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()] or [pid]
+
+
 def resident(gateway: GatewayProcess) -> int:
-    """Bytes of memory that GATEWAY holds, as Linux counts them."""
-    status = Path(f"/proc/{gateway.process.pid}/status").read_text()
+    """Bytes of memory that GATEWAY's workers hold, as Linux counts them."""
+    return sum(map(resident_of, workers_of(gateway)))
+
+
+def resident_of(pid: int) -> int:
+    """Bytes of memory that the process PID holds."""
+    status = Path(f"/proc/{pid}/status").read_text()
     [kilobytes] = re.findall(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
     return int(kilobytes) << 10

@@ -105,6 +105,14 @@ SETTINGS: Final = (
         ('""', '"a b"', "3", "[]"),
         f"{INTEGRATION}admin_listener.py::test_with_a_token_loopback_needs_it_too",
     ),
+    number(
+        "workers",
+        0,
+        f"{INTEGRATION}workers.py::test_usage_lines_of_several_workers_stay_whole",
+        least="0",
+        most="512",
+        refused=("-1", "513", "1.5"),
+    ),
     Setting(
         "log_level",
         "info",

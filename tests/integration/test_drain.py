@@ -44,6 +44,7 @@ def listener() -> Iterator[socket.socket]:
 def draining(listener: socket.socket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
     authority = f"127.0.0.1:{listener.getsockname()[1]}"
     config = f"""{LOOPBACK}
+workers = 1
 upstream_tls = false
 drain_timeout_secs = 3
 drain_max_bytes = 100000

@@ -1,20 +1,25 @@
 """`beyond-ai gateway`: serve until told to stop."""
 
 import logging
+import os
+import socket
 from dataclasses import replace
 from ipaddress import ip_address
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from beyond_ai.cli.options import ConfigFile
 from beyond_ai.config import Address, Settings, load_settings
 from beyond_ai.errors import ConfigError
-from beyond_ai.gateway import exchange
-from beyond_ai.gateway.assembly import Assembly, assemble
-from beyond_ai.gateway.server import bind, run, url_of
-from beyond_ai.logs import LogFormat, configure_logs
+from beyond_ai.gateway.logs import start_logging
+from beyond_ai.gateway.sockets import bind, url_of
+from beyond_ai.gateway.supervisor.generation import Configuration, Generation
+from beyond_ai.logs import LogFormat
 from beyond_ai.version import VERSION
+
+if TYPE_CHECKING:
+    from beyond_ai.gateway.assembly import Assembly
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -36,30 +41,75 @@ def gateway(
     metrics_listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Admin listener, in place of the configured one.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=0, max=512, help="Worker processes, in place of the configured number; 0: one a core."
+        ),
+    ] = None,
     log_format: Annotated[
         LogFormat | None, typer.Option(help="Form of the log on stderr, in place of the configured one.")
     ] = None,
 ) -> None:
     """Relay LLM traffic: check keys, swap in provider keys, stream both ways, meter every token."""
-    settings = load_settings(config).settings
-    settings = _with_addresses(settings, listen, metrics_listen, dev=dev)
-    pool_keys = [key.get_secret_value() for keys in settings.pool_keys.values() for key in keys]
-    configure_logs(settings.log_level, log_format or LogFormat(settings.log_format), pool_keys)
-    _warn_of_test_settings(settings)
-    assembly = assemble(settings, dev=dev)
-    client_socket = bind(settings.listen)
-    admin_socket = bind(settings.metrics_listen)
+
+    def configured() -> Configuration:
+        loaded = load_settings(config)
+        values = loaded.layers.values
+        settings = _with_addresses(loaded.settings, listen, metrics_listen, dev=dev)
+        if log_format is not None:
+            values = {**values, "log_format": log_format.value}
+            settings = settings.model_copy(update={"log_format": log_format.value})
+        start_logging(settings)
+        _warn_of_test_settings(settings)
+        number = settings.workers if workers is None else workers
+        return Configuration(settings, values, number or _usable_cores())
+
+    configuration = configured()
+    if dev:
+        if workers not in (None, 1):
+            raise ConfigError("--dev runs in one process", "leave out --workers, or --dev")
+        _run_alone(configuration.settings)
+        return
+    from beyond_ai.gateway.supervisor.supervisor import run
+
+    client_socket, admin_socket = bind(configuration.settings.listen), bind(configuration.settings.metrics_listen)
+
+    def ready(generation: Generation) -> None:
+        assert generation.ready is not None
+        _announce(client_socket, admin_socket, compiled=generation.ready.compiled)
+
+    run(configuration, configured, VERSION, client_socket, admin_socket, ready)
+
+
+def _run_alone(settings: Settings) -> None:
+    """Serve with `--dev`."""
+    from beyond_ai.gateway import exchange
+    from beyond_ai.gateway.alone import run
+    from beyond_ai.gateway.assembly import assemble
+
+    assembly = assemble(settings, dev=True)
+    client_socket, admin_socket = bind(settings.listen), bind(settings.metrics_listen)
 
     def ready() -> None:
-        url = url_of(client_socket)
-        how = "runs as Python" if exchange.__file__.endswith(".py") else "is compiled"
-        typer.echo(f"beyond-ai {VERSION}, whose data path {how}", err=True)
-        typer.echo(f"listening on {url}", err=True)
-        typer.echo(f"admin on {url_of(admin_socket)}", err=True)
-        if dev:
-            typer.echo(_welcome(assembly, url), err=True)
+        _announce(client_socket, admin_socket, compiled=not exchange.__file__.endswith(".py"))
+        typer.echo(_welcome(assembly, url_of(client_socket)), err=True)
 
     run(assembly, VERSION, client_socket, admin_socket, ready)
+
+
+def _announce(client_socket: socket.socket, admin_socket: socket.socket, *, compiled: bool) -> None:
+    """Say that both listeners accept."""
+    typer.echo(f"beyond-ai {VERSION}, whose data path {'is compiled' if compiled else 'runs as Python'}", err=True)
+    typer.echo(f"listening on {url_of(client_socket)}", err=True)
+    typer.echo(f"admin on {url_of(admin_socket)}", err=True)
+
+
+def _usable_cores() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _with_addresses(settings: Settings, listen: str | None, metrics_listen: str | None, *, dev: bool) -> Settings:
@@ -93,7 +143,7 @@ def _warn_of_test_settings(settings: Settings) -> None:
         log.warning("upstream_verify_cert = false: providers are NOT authenticated; for tests only")
 
 
-def _welcome(assembly: Assembly, url: str) -> str:
+def _welcome(assembly: "Assembly", url: str) -> str:
     """What `--dev` turned on, and a request to copy."""
     assert assembly.dev_credential is not None
     key = assembly.dev_credential.credential

@@ -28,6 +28,7 @@ from beyond_ai.config.values import (
     SecondsOrNone,
     Secret,
     Token,
+    Workers,
     masked,
     without_password,
 )
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
         description="token that all of it but health and metrics asks for, then from everyone; unset: shown on this "
         "machine only; secret",
     )
+    workers: Workers = Field(0, description="processes that serve clients; 0 is one for each usable core")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe log line that is written; env AI_LOG sets it too"
     )

@@ -162,6 +162,7 @@ Seconds = Annotated[float, Number, Field(gt=0, allow_inf_nan=False)]
 SecondsOrNone = Annotated[float, Number, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Number, Field(ge=1)]
 Limit = Annotated[int, Number, Field(ge=0)]
+Workers = Annotated[int, Number, Field(ge=0, le=512)]
 KeepaliveSeconds = Annotated[int, Number, Field(ge=1, le=32767)]
 """As Linux has it; a socket does not take more."""
 KeepaliveCount = Annotated[int, Number, Field(ge=1, le=127)]

@@ -11,7 +11,7 @@ import httpx
 from beyond_ai.config import Address, Settings
 from beyond_ai.doctor.finding import Finding, fail, ok
 from beyond_ai.errors import BeyondError
-from beyond_ai.gateway.server import bind
+from beyond_ai.gateway.sockets import bind
 
 FILES: Final = 4096
 """Open files that a gateway should be allowed: two for each request under way, the client's and the provider's."""

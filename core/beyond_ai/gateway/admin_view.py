@@ -5,20 +5,17 @@ The listener's application knows an `AdminView` alone, so it does not matter in 
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
-
-from prometheus_client.core import Metric
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from beyond_ai.gateway.breaker import CircuitBreaker, State
-from beyond_ai.gateway.metrics import Metrics
-from beyond_ai.gateway.route import Upstream
-from beyond_ai.registry import Registry
-from beyond_ai.spec.transport import Transport
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 BreakerStatus: TypeAlias = Literal["closed", "open", "half_open", "off"]
 """`half_open`: the next request may try, or one is trying; `off`: none is configured."""
 
-Unready: TypeAlias = Literal["draining", "no_pool_keys", "circuit_open"]
+Unready: TypeAlias = Literal["starting", "no_workers", "draining", "no_pool_keys", "circuit_open"]
 """Why a gateway wants no traffic."""
 
 
@@ -50,7 +47,7 @@ class AdminView(Protocol):
         """All that it routes to, by name."""
         ...
 
-    def collect(self) -> Iterable[Metric]:
+    def collect(self) -> "Iterable[Metric]":
         """Yield its metric families, as prometheus-client asks for them."""
         ...
 
@@ -78,60 +75,3 @@ def breaker_status(breaker: CircuitBreaker | None) -> BreakerStatus:
     if state is State.CLOSED:
         return "closed"
     return "open" if state is State.OPEN else "half_open"
-
-
-def provider_statuses(upstreams: Iterable[Upstream], transports: Mapping[str, Transport]) -> list[ProviderStatus]:
-    """UPSTREAMS as they are now, by name; TRANSPORTS are those in use, by theirs."""
-    names = {id(transport): name for name, transport in transports.items()}
-    return [
-        ProviderStatus(
-            name=upstream.name,
-            authority=upstream.provider.authority,
-            dialect=upstream.provider.dialect.value,
-            transport=names[id(upstream.transport)],
-            breaker=breaker_status(upstream.breaker),
-            pool_key=upstream.secret is not None,
-        )
-        for upstream in sorted(upstreams, key=lambda upstream: upstream.name)
-    ]
-
-
-class ProcessView:
-    """The view of a gateway that is one process, this one. MANAGED is whether it has signing keys."""
-
-    def __init__(
-        self,
-        upstreams: Mapping[str, Upstream],
-        transports: Mapping[str, Transport],
-        registry: Registry,
-        metrics: Metrics,
-        *,
-        managed: bool,
-    ) -> None:
-        self.draining = False
-        self._upstreams = upstreams
-        self._transports = transports
-        self._registry = registry
-        self._metrics = metrics
-        self._managed = managed
-
-    def not_ready(self) -> Unready | None:
-        """Why this process wants no traffic."""
-        served = [upstream for upstream in self._upstreams.values() if upstream.pool_headers is not None]
-        return why_not_ready(
-            draining=self.draining,
-            managed=self._managed,
-            breakers=[breaker_status(upstream.breaker) for upstream in served],
-        )
-
-    def plugins(self) -> list[dict[str, object]]:
-        """What became of each plugin here."""
-        return [report.row() for report in self._registry.reports]
-
-    def providers(self) -> list[ProviderStatus]:
-        """All that this process routes to."""
-        return provider_statuses(self._upstreams.values(), self._transports)
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield what this process counts."""
-        return self._metrics.collect()

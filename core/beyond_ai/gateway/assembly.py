@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 from beyond_ai.config import Settings
 from beyond_ai.config.resolution import unresolved
 from beyond_ai.errors import BeyondError, ConfigError, PluginError
-from beyond_ai.gateway import body_budget, breaker, in_flight, rate_limit
 from beyond_ai.gateway.admission import Admission
 from beyond_ai.gateway.body_budget import BodyBudget
-from beyond_ai.gateway.breaker import BreakerPolicy, CircuitBreaker, circuit_breakers
+from beyond_ai.gateway.breaker import CircuitBreaker, circuit_breakers
 from beyond_ai.gateway.drain import DrainLimits, Drains
 from beyond_ai.gateway.gateway import Clock, Gateway
 from beyond_ai.gateway.in_flight import TenantsInFlight
+from beyond_ai.gateway.limits import breaker_policy
 from beyond_ai.gateway.metering import Ledger
 from beyond_ai.gateway.metrics import Metrics
 from beyond_ai.gateway.observers import Observers
 from beyond_ai.gateway.rate_limit import RateLimiter, RateLimits
 from beyond_ai.gateway.request_id import RequestIds
 from beyond_ai.gateway.route import Router, Upstream, configured_providers
+from beyond_ai.gateway.sections import own_rows
 from beyond_ai.gateway.shared_rows import SharedRows
 from beyond_ai.registry import Registry, State, load
 from beyond_ai.registry.scanners import choose_scanner
@@ -45,6 +46,7 @@ class Assembly:
     settings: Settings
     registry: Registry
     gateway: Gateway
+    rows: SharedRows
     upstreams: Mapping[str, Upstream]
     sinks: Mapping[str, UsageSink]
     observers: Observers
@@ -57,10 +59,13 @@ class Assembly:
     """providers that the embedded upstream answers for, in `--dev`"""
 
 
-def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
+def assemble(
+    settings: Settings, *, dev: bool = False, rows_for: Callable[[Sequence[str]], SharedRows] = own_rows
+) -> Assembly:
     """Build the gateway that SETTINGS ask for. Raises ConfigError or PluginError; nothing is open yet then.
 
-    With DEV, providers without a pool key are answered by the embedded upstream, and a credential is made.
+    With DEV, providers without a pool key are answered by the embedded upstream, and a credential is made. ROWS_FOR
+    is asked for the shared memory, with the names of the providers.
     """
     registry = load(KINDS, settings.plugin_policy())
     _require_auth(registry)
@@ -73,7 +78,7 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
         settings.provider_dialects,
         settings.provider_auth_schemes,
     )
-    metrics = Metrics(providers)
+    metrics = Metrics(sorted(providers))
     builder = _Builder(
         settings,
         registry,
@@ -88,15 +93,7 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
     schemes = builder.auth_schemes()
     credential = _dev_credential(schemes) if dev else None
     names = sorted(providers)
-    rows = SharedRows.create(
-        1,
-        {
-            rate_limit.SECTION: rate_limit.WORDS,
-            breaker.SECTION: breaker.words(len(names)),
-            in_flight.SECTION: in_flight.WORDS,
-            body_budget.SECTION: body_budget.WORDS,
-        },
-    )
+    rows = rows_for(names)
     upstreams, embedded = builder.upstreams(providers, _breakers(settings, rows, names), dev=dev)
     scanner, factory = builder.scanner()
     sinks = builder.sinks()
@@ -120,7 +117,12 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
         new_scanner=factory,
         client_write_timeout=settings.client_write_timeout_secs,
         drains=Drains(
-            DrainLimits(settings.drain_timeout_secs, settings.drain_max_bytes, settings.drain_max_streams), metrics
+            DrainLimits(
+                settings.drain_timeout_secs,
+                settings.drain_max_bytes,
+                -(-settings.drain_max_streams // rows.rows),  # each worker's part
+            ),
+            metrics,
         ),
         body_budget=BodyBudget(settings.max_buffered_body_bytes, rows),
         request_ids=RequestIds(),
@@ -130,6 +132,7 @@ def assemble(settings: Settings, *, dev: bool = False) -> Assembly:
         settings=settings,
         registry=registry,
         gateway=gateway,
+        rows=rows,
         upstreams=upstreams,
         sinks=sinks,
         observers=observers,
@@ -281,12 +284,7 @@ def _require_auth(registry: Registry) -> None:
 
 def _breakers(settings: Settings, rows: SharedRows, names: Sequence[str]) -> Mapping[str, CircuitBreaker]:
     """The circuit breaker of each provider; none where they are switched off."""
-    if not settings.circuit_breaker_threshold:
-        return {}
-    policy = BreakerPolicy(
-        settings.circuit_breaker_threshold, settings.circuit_breaker_window_secs, settings.circuit_breaker_reset_secs
-    )
-    return circuit_breakers(policy, rows, names)
+    return circuit_breakers(breaker_policy(settings), rows, names) if settings.circuit_breaker_threshold else {}
 
 
 def _dev_credential(schemes: list[AuthScheme]) -> DevCredential:

@@ -225,6 +225,16 @@ class CircuitBreaker:
         own[_COUNTS] += outcome
 
 
+def carry_over(old: SharedRows, old_names: Iterable[str], new: SharedRows, new_names: Iterable[str]) -> None:
+    """Let the breakers of NEW, which nobody uses yet, begin where those of OLD stand; counts of failures begin anew."""
+    places = {name: index for index, name in enumerate(sorted(old_names))}
+    rows, first = old.words(SECTION), new.words(SECTION)[0]
+    for index, name in enumerate(sorted(new_names)):
+        if name in places:
+            place = places[name] * _CELLS + _STATUS
+            first[index * _CELLS + _STATUS] = max(row[place] for row in rows)
+
+
 def words(providers: int) -> int:
     """The cells that the breakers of so many PROVIDERS take in a row."""
     return providers * _CELLS

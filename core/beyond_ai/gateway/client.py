@@ -8,6 +8,7 @@ one buffer, until its turn.
 
 import asyncio
 import logging
+import select
 import socket
 import struct
 import time
@@ -44,8 +45,6 @@ HEAD_TIMEOUT: Final = 30.0
 """Seconds from the first byte of a request head to its last."""
 BODY_TIMEOUT: Final = 60.0
 """Seconds between two reads of a request body."""
-KEEP_ALIVE: Final = 75.0
-"""Seconds that an idle connection is kept; longer than the pools of the usual SDKs and load balancers (60)."""
 MAX_DELAYED: Final = 32_768
 """Bytes that are not held back for the end of a turn: there may be many more reads to it."""
 LINGER: Final = 5.0
@@ -209,10 +208,7 @@ class ClientConnection(asyncio.Protocol):
             self._asgi.flow.resume_writing()
 
     def shutdown(self) -> None:
-        """Stop after the request under way; called by uvicorn when the program ends."""
-        self._keep_alive = False
-        if self._request is None:
-            self._close()
+        """Do nothing: `Gateway.leaving` says it to all connections; called by uvicorn when the program ends."""
 
     def tick(self, now: float) -> None:
         """Look for what has taken too long; called about once a second."""
@@ -227,10 +223,23 @@ class ClientConnection(asyncio.Protocol):
         elif self._request is None:
             if self._in_head and now - self._head_stamp > HEAD_TIMEOUT:
                 self._unparsable(rejection.REQUEST_TIMEOUT)
-            elif not self._in_head and quiet > KEEP_ALIVE:
+            elif not self._in_head and self._is_idle(now):
                 self._close()
-        elif not self._request_complete and not self._reading_paused and quiet > BODY_TIMEOUT:
+        elif self._request_complete:
+            self._stamp = now  # it is idle from the end of its answer on
+        elif not self._reading_paused and quiet > BODY_TIMEOUT:
             self._time_out()
+
+    def _is_idle(self, now: float) -> bool:
+        """Whether nothing has come for too long, and nothing has just come."""
+        leaving = self.gateway.leaving
+        return now - max(self._stamp, leaving.idle_from) > leaving.idle_limit and not _readable(self.transport)
+
+    def _last(self) -> bool:
+        """Whether the answer at hand is the last one on this connection."""
+        if self.gateway.leaving.begun and not self._queue:
+            self._keep_alive = False
+        return not self._keep_alive
 
     def _time_out(self) -> None:
         if self._exchange is not None:
@@ -455,7 +464,7 @@ class ClientConnection(asyncio.Protocol):
             return
         if request.http10:
             self._keep_alive = False  # the application would not say `keep-alive`, so the client will not
-        self._asgi = AsgiExchange(self, request, path, query, self._request_id, keep_alive=self._keep_alive)
+        self._asgi = AsgiExchange(self, request, path, query, self._request_id, keep_alive=not self._last())
         self._asgi.start()
 
     def _body_elsewhere(self, data: bytes) -> None:
@@ -550,7 +559,7 @@ class ClientConnection(asyncio.Protocol):
             else:
                 self._chunked = True
                 tail += b"transfer-encoding: chunked\r\n"
-        if not self._keep_alive:
+        if self._last():
             tail += b"connection: close\r\n"
         elif request.http10:
             tail += b"connection: keep-alive\r\n"
@@ -604,7 +613,7 @@ class ClientConnection(asyncio.Protocol):
         if rejection.close or expects or (request is not None and (request.content_length or 0) > MAX_DISCARD):
             self._keep_alive = False
         headers = list(self.server_state.default_headers)
-        if not self._keep_alive:
+        if self._last():
             headers.append((b"connection", b"close"))
         elif request is not None and request.http10:
             headers.append((b"connection", b"keep-alive"))
@@ -685,3 +694,13 @@ class ClientConnection(asyncio.Protocol):
             self.transport.close()
         else:
             self.transport.write_eof()
+
+
+def _readable(transport: asyncio.Transport) -> bool:
+    """Whether there is something to read at TRANSPORT that its owner has not been given yet."""
+    connected = transport.get_extra_info("socket")
+    if connected is None:
+        return False
+    poll = select.poll()
+    poll.register(connected.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

@@ -47,6 +47,9 @@ class AsgiExchange:
             "headers": [(name.lower(), value) for name, value in request.headers],
             "state": {**client.app_state, "request_id": request_id, "request": request},
         }
+        metrics = client.gateway.metrics
+        if metrics.resting:
+            metrics.stir()
         self._cycle = RequestResponseCycle(
             scope=scope,
             transport=client.transport,

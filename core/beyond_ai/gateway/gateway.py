@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from beyond_ai.gateway.admission import Admission, Ticket
 from beyond_ai.gateway.body_budget import BodyBudget
@@ -17,6 +18,9 @@ from beyond_ai.spec.scanner import Scanner
 
 _log = logging.getLogger(__name__)
 
+KEEP_ALIVE: Final = 75.0
+"""Seconds that an idle connection is kept; longer than the pools of the usual SDKs and load balancers (60)."""
+
 
 class Clock:
     """Seconds since the start, moved on about once a second: reading it costs an attribute, not a system call."""
@@ -25,6 +29,22 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
+
+
+class Leaving:
+    """How this process stops: nothing is closed that a client believes open, if there is time to tell it.
+
+    While `begun`, every answer says `connection: close`. An idle connection is not closed: its client may be sending
+    the next request just now, which that could only break. It stays until it has been quiet for `idle_limit` seconds,
+    counted from `idle_from` at the earliest.
+    """
+
+    __slots__ = ("begun", "idle_from", "idle_limit")
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.idle_limit = KEEP_ALIVE
+        self.idle_from = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,9 +60,12 @@ class Gateway:
     body_budget: BodyBudget
     request_ids: RequestIds
     clock: Clock
+    leaving: Leaving = field(default_factory=Leaving)
 
     def meter(self, ticket: Ticket, request_id: str) -> Meter:
         """A meter for the admitted request TICKET. Only managed bodies are scanned: only they make an event."""
+        if self.metrics.resting:
+            self.metrics.stir()
         managed = ticket.scheme.managed
         meter = Meter(
             self.ledger,
@@ -63,6 +86,8 @@ class Gateway:
 
         The log has the reason as the metrics have it: a message may quote the path.
         """
+        if self.metrics.resting:
+            self.metrics.stir()
         if rejection.reason:
             self.metrics.rejections[rejection.reason] += 1
         _log.warning(

@@ -1,29 +1,26 @@
-"""Runs a gateway: both listeners, the clock, the sinks, signals, and the order in which all that ends."""
+"""The client listener of one process, the clock, sinks and deny store beside it, and the order in which all ends."""
 
 import asyncio
 import contextlib
 import gc
 import logging
 import math
-import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Final, cast
 
 import uvicorn
 
-from beyond_ai.config import Address
-from beyond_ai.errors import BeyondError
-from beyond_ai.gateway.admin import admin
-from beyond_ai.gateway.admin_view import AdminView, ProcessView
 from beyond_ai.gateway.assembly import Assembly
 from beyond_ai.gateway.client import ClientConnection
-from beyond_ai.gateway.front import Asgi, front
+from beyond_ai.gateway.front import front
+from beyond_ai.gateway.listener import Listener
+from beyond_ai.gateway.publisher import Events, Publisher
+from beyond_ai.gateway.sockets import BACKLOG
 
 _log = logging.getLogger(__name__)
 
-BACKLOG: Final = 4096
 GC_THRESHOLD: Final = 20_000
 """Objects that may be made before the collector looks at the young ones. Exchanges make no cycles, and at the default
 of 700 a few dozen of them at a time set it off."""
@@ -31,151 +28,125 @@ SINK_CLOSE_TIMEOUT: Final = 10.0
 """Seconds that a sink has to write out what it holds."""
 DENY_CLOSE_TIMEOUT: Final = 10.0
 """Seconds that a deny store has to let go of its source."""
+TICK: Final = 1.0
+"""Seconds between two looks at what has taken too long."""
+HURRIED_TICK: Final = 0.1
+"""The same while the process stops and somebody may be waiting for it."""
+LAST_CALL: Final = 0.5
+"""Seconds that a process which stops for good leaves to requests on their way on idle connections."""
 
 
-class _Server(uvicorn.Server):
-    """A uvicorn server that leaves signals to the program: two of them run side by side."""
+class ClientServer:
+    """Serves the gateway of ASSEMBLY on SOCK. SEND_EVENTS is told what plugins counted, when it has changed."""
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
+    def __init__(
+        self, assembly: Assembly, version: str, sock: socket.socket, send_events: Callable[[Events], None]
+    ) -> None:
+        self._assembly = assembly
+        self._gateway = assembly.gateway
+        self._socket = sock
+        self._loop = asyncio.get_running_loop()
+        self._started = self._loop.time()
+        self._grace_ends = math.inf
+        self._hurried = asyncio.Event()
+        self.publisher = Publisher(assembly.gateway.metrics, assembly.rows, send_events)
+        application = front(version, list(assembly.upstreams), assembly.gateway.count_rejection)
+        self._listener = Listener(
+            uvicorn.Config(
+                application,
+                http=cast("type[asyncio.Protocol]", partial(ClientConnection, assembly.gateway)),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                backlog=BACKLOG,
+            )
+        )
 
+    @property
+    def leaving(self) -> bool:
+        """Whether no new connections are taken."""
+        return self._listener.should_exit
 
-def bind(address: Address) -> socket.socket:
-    """A listening socket on ADDRESS. Raises BeyondError."""
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind((address.host, address.port))
-        sock.listen(BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise BeyondError(
-            f"cannot listen on {address}: {error.strerror}",
-            "is another gateway running? choose another address, --listen HOST:PORT or --metrics-listen HOST:PORT",
-        ) from None
-    sock.setblocking(False)
-    return sock
+    async def start(self) -> None:
+        """Return when connections are accepted."""
+        await _start_sinks(self._assembly)
+        await _start_deny_store(self._assembly)
+        await self._assembly.observers.start(self._assembly.registry.fail)
+        self._clock = asyncio.create_task(self._tick())
+        self._task = asyncio.create_task(self._listener.serve(sockets=[self._socket]))
+        await self._listener.wait_started(self._task)
+        # What lives until the end need not be looked at by the collector again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 10, 10)
 
+    def retire(self) -> None:
+        """Take no new connections: others do. Those that there are end as their clients see fit."""
+        self._gateway.leaving.begun = True
+        self._listener.stop()
 
-def url_of(sock: socket.socket) -> str:
-    """The URL of a listening socket."""
-    host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    def stop(self) -> None:
+        """Leave as soon as nothing is under way, at the latest after `shutdown_grace_period_secs`."""
+        grace_ends = self._loop.time() + self._assembly.settings.shutdown_grace_period_secs
+        if grace_ends < self._grace_ends:
+            self._grace_ends = grace_ends
+            self._loop.call_at(grace_ends, self.cut)
+            self._gateway.leaving.idle_from = self._now()
+            self._gateway.leaving.idle_limit = LAST_CALL
+            self._hurried.set()
+        self.retire()
 
+    def cut(self) -> None:
+        """Break off what is under way."""
+        self._listener.force_exit = True
+        self.retire()
 
-async def serve(
-    assembly: Assembly,
-    version: str,
-    client_socket: socket.socket,
-    admin_socket: socket.socket,
-    ready: Callable[[], None],
-) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is under way.
+    async def ended(self) -> None:
+        """Return when all is over, and everything is closed."""
+        assembly, gateway = self._assembly, self._gateway
+        try:
+            await self._task
+            while gateway.drains and not self._listener.force_exit:  # noqa: ASYNC110 - a flag
+                await asyncio.sleep(0.05)
+        finally:
+            gateway.drains.close()
+            for connection in self._connections():
+                connection.transport.abort()
+            await asyncio.sleep(0)
+            for transport in assembly.transports.values():
+                await transport.aclose()
+            gateway.ledger.drain()
+            await assembly.observers.aclose()
+            await _close_sinks(assembly)
+            await _close_deny_store(assembly)
+            self._clock.cancel()
+            self.publisher.publish()
+        _log.info("stopped after %d requests", gateway.metrics.requests)
 
-    New connections are refused at once, `/readyz` turns 503, and requests have `shutdown_grace_period_secs` to end; a
-    second SIGINT cuts that short. READY is called when both listeners accept.
-    """
-    gateway = assembly.gateway
-    await _start_sinks(assembly)
-    await _start_deny_store(assembly)
-    await assembly.observers.start(assembly.registry.fail)
-    application = front(version, list(assembly.upstreams), gateway.count_rejection)
-    view = _view(assembly)
-    loop = asyncio.get_running_loop()
-    grace_ends = math.inf
-    client_server = _Server(_client_config(assembly, application))
-    admin_server = _Server(_admin_config(assembly, version, view))
+    def _connections(self) -> list[ClientConnection]:
+        return [cast("ClientConnection", connection) for connection in self._listener.server_state.connections]
 
-    def stop(signal_number: int) -> None:
-        if client_server.should_exit and signal_number == signal.SIGINT:
-            client_server.force_exit = True
-        nonlocal grace_ends
-        grace_ends = min(grace_ends, loop.time() + assembly.settings.shutdown_grace_period_secs)
-        view.draining = client_server.should_exit = True
+    def _now(self) -> float:
+        return self._loop.time() - self._started
 
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_number, stop, signal_number)
-    clock = asyncio.create_task(_tick(assembly, client_server))
-    admin_task = asyncio.create_task(admin_server.serve(sockets=[admin_socket]))
-    client_task = asyncio.create_task(client_server.serve(sockets=[client_socket]))
-    while not (client_server.started and admin_server.started):  # noqa: ASYNC110 - uvicorn offers no event for it
-        await asyncio.sleep(0.005)
-    # What lives until the end need not be looked at by the collector again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 10, 10)
-    ready()
-    try:
-        await client_task
-        while gateway.drains and not client_server.force_exit and loop.time() < grace_ends:  # noqa: ASYNC110 - a flag
-            await asyncio.sleep(0.05)
-    finally:
-        clock.cancel()
-        gateway.drains.close()
-        for connection in list(client_server.server_state.connections):
-            cast("ClientConnection", connection).transport.abort()
-        await asyncio.sleep(0)
-        for transport in assembly.transports.values():
-            await transport.aclose()
-        gateway.ledger.drain()
-        await assembly.observers.aclose()
-        await _close_sinks(assembly)
-        await _close_deny_store(assembly)
-        admin_server.should_exit = True
-        await admin_task
-    _log.info("stopped after %d requests", gateway.metrics.requests)
-
-
-def _client_config(assembly: Assembly, application: Asgi) -> uvicorn.Config:
-    return uvicorn.Config(
-        application,
-        http=cast("type[asyncio.Protocol]", partial(ClientConnection, assembly.gateway)),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=math.ceil(assembly.settings.shutdown_grace_period_secs),
-    )
-
-
-def _view(assembly: Assembly) -> ProcessView:
-    managed = bool(assembly.settings.signing_keys) or assembly.dev_credential is not None
-    return ProcessView(
-        assembly.upstreams, assembly.transports, assembly.registry, assembly.gateway.metrics, managed=managed
-    )
-
-
-def _admin_config(assembly: Assembly, version: str, view: AdminView) -> uvicorn.Config:
-    token = assembly.settings.admin_token
-    return uvicorn.Config(
-        admin(version, view, None if token is None else token.get_secret_value()),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=1,
-    )
-
-
-async def _tick(assembly: Assembly, server: uvicorn.Server) -> None:
-    """Move the clock on, and let every connection look for what has taken too long."""
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    while True:
-        await asyncio.sleep(1.0)
-        now = assembly.gateway.clock.now = loop.time() - started
-        assembly.gateway.drains.tick()
-        for connection in list(server.server_state.connections):
-            cast("ClientConnection", connection).tick(now)
+    async def _tick(self) -> None:
+        """Move the clock on, and let every connection look for what has taken too long."""
+        gateway = self._gateway
+        while True:
+            if self._hurried.is_set():
+                await asyncio.sleep(HURRIED_TICK)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(TICK):
+                        await self._hurried.wait()
+            now = gateway.clock.now = self._now()
+            gateway.drains.tick()
+            for connection in self._connections():
+                connection.tick(now)
+            self.publisher.publish()
 
 
 async def _start_sinks(assembly: Assembly) -> None:
@@ -219,23 +190,3 @@ async def _close_sinks(assembly: Assembly) -> None:
                 await sink.aclose()
         except Exception as error:  # noqa: BLE001 - a stranger's code, and this seam fails open
             _log.error("usage sink %s could not be closed: %s: %s", name, type(error).__name__, error)
-
-
-def run(
-    assembly: Assembly,
-    version: str,
-    client_socket: socket.socket,
-    admin_socket: socket.socket,
-    ready: Callable[[], None],
-) -> None:
-    """`serve` in an event loop of its own: uvloop's where it is installed."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(serve(assembly, version, client_socket, admin_socket, ready))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop
-    return uvloop.new_event_loop

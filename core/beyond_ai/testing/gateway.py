@@ -7,6 +7,7 @@ Leaving the `with` stops it with SIGTERM and fails unless it exits with 0.
 """
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -71,6 +72,7 @@ class GatewayProcess:
             stderr=subprocess.PIPE,
             text=True,
             env=self._environment,
+            process_group=0,  # its workers are in it too
         )
         assert self.process.stdout is not None
         assert self.process.stderr is not None
@@ -99,8 +101,9 @@ class GatewayProcess:
             raise AssertionError(f"the gateway exited with {code}:\n{self.stderr}")
 
     def kill(self) -> None:
-        """End it at once."""
-        self.process.kill()
+        """End it at once, and its workers with it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self._finish()
 

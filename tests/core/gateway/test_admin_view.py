@@ -10,7 +10,8 @@ from tests.gateway_process import PUBLIC_KEY
 from tests.nats_server import until
 
 from beyond_ai.config import Settings
-from beyond_ai.gateway.admin_view import BreakerStatus, ProcessView, Unready, why_not_ready
+from beyond_ai.gateway.admin_view import BreakerStatus, Unready, why_not_ready
+from beyond_ai.gateway.alone import ProcessView
 from beyond_ai.gateway.assembly import Assembly, assemble
 from beyond_ai.gateway.breaker import Permit
 
@@ -57,14 +58,8 @@ async def assembled(*, dev: bool = False, **values: object) -> Assembly:
     return assemble(Settings.model_validate({"no_plugins": True, **values}), dev=dev)
 
 
-def view_of(assembly: Assembly) -> ProcessView:
-    return ProcessView(
-        assembly.upstreams,
-        assembly.transports,
-        assembly.registry,
-        assembly.gateway.metrics,
-        managed=bool(assembly.settings.signing_keys),
-    )
+def view_of(assembly: Assembly, *, draining: bool = False) -> ProcessView:
+    return ProcessView(assembly, lambda: draining, lambda: None)
 
 
 def fail(assembly: Assembly, name: str) -> None:
@@ -105,8 +100,7 @@ async def test_not_ready_while_every_provider_with_a_pool_key_is_failing() -> No
     assert view.not_ready() == "circuit_open"
     states = {row.name: row.breaker for row in view.providers()}
     assert (states["openai"], states["groq"], states["anthropic"]) == ("open", "open", "closed")
-    view.draining = True
-    assert view.not_ready() == "draining"
+    assert view_of(assembly, draining=True).not_ready() == "draining"
 
 
 async def test_signing_keys_without_any_pool_key_are_not_ready() -> None:
@@ -114,10 +108,9 @@ async def test_signing_keys_without_any_pool_key_are_not_ready() -> None:
 
 
 async def test_a_gateway_for_clients_own_keys_is_ready() -> None:
-    view = view_of(await assembled())
-    assert view.not_ready() is None
-    view.draining = True
-    assert view.not_ready() == "draining"
+    assembly = await assembled()
+    assert view_of(assembly).not_ready() is None
+    assert view_of(assembly, draining=True).not_ready() == "draining"
 
 
 async def test_with_dev_every_virtual_key_is_served_by_the_embedded_provider() -> None:

@@ -1,0 +1,42 @@
+"""The admin application on a socket of its own."""
+
+from collections.abc import Awaitable, Callable
+
+import uvicorn
+from pydantic import SecretStr
+
+from beyond_ai.gateway.admin import admin
+from beyond_ai.gateway.admin_view import AdminView
+from beyond_ai.gateway.front import Asgi, Message, Receive, Send
+from beyond_ai.gateway.listener import Listener
+
+
+def admin_listener(
+    version: str, view: AdminView, token: SecretStr | None, refresh: Callable[[], Awaitable[None]] | None = None
+) -> Listener:
+    """A server of the admin application over VIEW, guarded by TOKEN.
+
+    REFRESH is waited for before the metrics are read.
+    """
+    application = admin(version, view, None if token is None else token.get_secret_value())
+    return Listener(
+        uvicorn.Config(
+            application if refresh is None else _refreshing(application, refresh),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+
+
+def _refreshing(application: Asgi, refresh: Callable[[], Awaitable[None]]) -> Asgi:
+    async def refreshed(scope: Message, receive: Receive, send: Send) -> None:
+        if scope.get("path") == "/metrics":
+            await refresh()
+        await application(scope, receive, send)
+
+    return refreshed
