@@ -42,6 +42,17 @@ async def test_a_provider_that_cannot_be_reached(lab: Lab) -> None:
     assert refusal["reason"] == "provider could not be reached"
 
 
+async def test_a_request_that_is_still_being_sent_is_not_silence(impatient: Lab) -> None:
+    impatient.upstream.answer(OK)
+    async with impatient.client() as client:
+        await client.send(impatient.ask([(b"Transfer-Encoding", b"chunked")], None))
+        for _ in range(15):  # twice and a half the limit on silence
+            await client.send(chunk(b"x"))
+            await asyncio.sleep(0.2)  # what is tested is that time passes
+        await client.send(b"0\r\n\r\n")
+        assert (await client.receive()).status == 200
+
+
 async def test_the_same_in_anthropics_shape(lab: Lab) -> None:
     async with lab.client() as client:
         received = await client.exchange(post(b"/mistral/v1/messages"))

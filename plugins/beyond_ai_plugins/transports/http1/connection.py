@@ -151,6 +151,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The provider is slow to read."""
         self.writing_paused = True
+        self.stamp = self.owner.now
         if self._events is not None:
             self._events.upstream_pause()
 

@@ -249,6 +249,8 @@ class Http1Exchange:
     def send_end(self) -> None:
         """End the body."""
         self.sent = True
+        if self._connection is not None:
+            self._connection.stamp = self._owner.now
         if self.request.chunked:
             if self._connection is None:
                 self._held.append(b"0\r\n\r\n")
@@ -294,13 +296,17 @@ class Http1Exchange:
         self.connect()
 
     def check_time(self, now: float) -> None:
-        """Fail if the provider has been silent, or has not read, for too long."""
+        """Fail if the provider has been silent, or has not read, for too long.
+
+        It is not silent while the request is still on its way: how long that may take is the client's side to say.
+        """
         connection = self._connection
         if connection is None or connection.reading_paused:
             return
         settings = self._owner.settings
         quiet = now - connection.stamp
-        if quiet > settings.read_timeout or (connection.writing_paused and quiet > settings.write_timeout):
+        silent = quiet > settings.read_timeout and (self.sent or connection.answered)
+        if silent or (connection.writing_paused and quiet > settings.write_timeout):
             connection.time_out()
 
     def done(self) -> None:
