@@ -63,6 +63,29 @@ async def test_a_stream_under_way_ends_and_nothing_new_begins(tmp_path: Path) ->
         await asyncio.to_thread(gateway.stop, 5)
 
 
+async def test_a_request_on_its_way_on_an_idle_connection_is_answered(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with ScriptedUpstream() as upstream:
+        gateway = GatewayProcess(gateway_config(upstream.authority, NOBODY), folder=tmp_path)
+        await asyncio.to_thread(gateway.start)
+        stalled = (ReadBody(), Send(chunked_head(200) + chunk(b"first")), Until(gate), Send(LAST_CHUNK))
+        async with WireClient(gateway.host, gateway.port) as idle, WireClient(gateway.host, gateway.port) as busy:
+            assert (await idle.exchange(get(b"/"))).header(b"connection") is None
+            upstream.play(*stalled)
+            await busy.send(post(b"/openai/v1/files"))
+            await busy.receive(5)
+            gateway.process.send_signal(signal.SIGTERM)
+            await idle.send(post(b"/openai/v1/nothing", key=None))
+            answer = await idle.receive()
+            while answer.header(b"connection") is None:  # it was quicker than the signal
+                answer = await idle.exchange(post(b"/openai/v1/nothing", key=None))
+            assert (answer.status, answer.header(b"connection")) == (401, b"close")
+            assert await idle.wait_closed() == b""
+            gate.set()
+            assert (await busy.receive()).complete
+        await asyncio.to_thread(gateway.stop, 5)
+
+
 async def refused(gateway: GatewayProcess) -> None:
     """Wait until GATEWAY takes no more connections."""
     async with asyncio.timeout(5):

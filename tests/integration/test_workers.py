@@ -122,6 +122,8 @@ async def test_a_worker_that_is_killed_takes_its_own_streams_along_and_is_replac
         page = await asyncio.to_thread(metrics, gateway)
         assert (page["ai_worker_restarts_total"], page["ai_requests_total"]) == (1, number + 1)
         assert page["ai_requests_in_flight"] == 0
+        assert page["ai_worker_resident_memory_bytes"] > 20 << 20
+        assert page["ai_worker_cpu_seconds_total"] >= before["ai_worker_cpu_seconds_total"] > 0
 
 
 async def ended_well(clients: Iterable[WireClient]) -> None:
