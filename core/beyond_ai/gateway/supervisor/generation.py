@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 START_SECONDS: Final = 60.0
 """How long all workers may take to their first readiness."""
+RETIRE_SECONDS: Final = 5.0
+"""How long to wait for workers to say that they accept no more; one that stands still does not say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,12 @@ class Generation:
         self._leaving = True
         for worker in self._workers.values():
             worker.leave(how)
+
+    async def retire(self) -> None:
+        """Return when new connections reach no worker of these any more; they leave when what they have has ended."""
+        self.leave(Leave("retire"))
+        async with asyncio.timeout(RETIRE_SECONDS):
+            await asyncio.gather(*(worker.retired() for worker in self.workers))
 
     async def ended(self) -> None:
         """Return when no worker is left. Only after `leave`, and alone."""

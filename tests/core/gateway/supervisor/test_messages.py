@@ -19,6 +19,7 @@ from beyond_ai.gateway.supervisor.messages import (
     Published,
     Ready,
     Report,
+    Retired,
     Rows,
     Start,
     line,
@@ -43,6 +44,7 @@ def test_orders(order: Order) -> None:
         Failed("no\nway", "go", 2),
         Counted([("lost", "file", 3)]),
         Published(7),
+        Retired(),
     ],
 )
 def test_reports(report: Report) -> None:
