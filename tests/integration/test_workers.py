@@ -140,6 +140,25 @@ async def served(gateway: GatewayProcess, workers: int) -> None:
         await asyncio.sleep(0.05)
 
 
+async def test_what_a_dead_worker_held_is_free_again(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    with GatewayProcess(config(upstream, 2, tenant_max_in_flight=2), folder=tmp_path) as gateway:
+        lab = Lab(gateway, upstream, MANAGED)
+        async with lab.client() as one, lab.client() as two, lab.client() as third:
+            for client in (one, two):
+                upstream.play(ReadBody(), Send(chunked_head(200) + chunk(b"first")), Until(asyncio.Event()))
+                await client.send(lab.ask(target=RESPONSES))
+                await client.receive(5)
+            assert (await third.exchange(lab.ask(target=RESPONSES))).status == 429
+            for worker in workers_of(gateway):
+                os.kill(worker, signal.SIGKILL)
+            for client in (one, two):
+                assert (await client.receive()).broken
+        await until(lambda: gateway.stderr.count("SIGKILL") == 2)
+        await served(gateway, 2)
+        async with lab.client() as client:
+            assert (await client.exchange(lab.ask(target=RESPONSES))).status == 200
+
+
 async def test_one_that_dies_again_and_again_is_waited_for_longer(upstream: ScriptedUpstream, tmp_path: Path) -> None:
     with GatewayProcess(config(upstream, 1), folder=tmp_path) as gateway:
         for number in range(1, 4):
