@@ -220,6 +220,30 @@ async def test_a_signal_to_all_processes_at_once_loses_nothing(
     assert "Traceback" not in gateway.stderr
 
 
+@pytest.mark.parametrize("busy", ["starting", "reloading"])
+async def test_it_may_be_stopped_while_workers_start(upstream: ScriptedUpstream, tmp_path: Path, busy: str) -> None:
+    gateway = GatewayProcess(config(upstream, 2), folder=tmp_path)
+    start = asyncio.create_task(asyncio.to_thread(gateway.start))
+    if busy == "starting":
+        await until(lambda: hasattr(gateway, "process") and len(children_of(gateway)) == 2)
+    else:
+        await start
+        gateway.process.send_signal(signal.SIGHUP)
+        await until(lambda: len(children_of(gateway)) == 4)
+    workers = children_of(gateway)
+    gateway.process.send_signal(signal.SIGTERM)
+    if busy == "starting":
+        with pytest.raises(AssertionError, match="exit code 0"):
+            await start
+    await asyncio.to_thread(gateway.stop)
+    assert not any(map(alive, workers))
+    assert "Traceback" not in gateway.stderr
+
+
+def children_of(gateway: GatewayProcess) -> list[int]:
+    return [pid for pid in workers_of(gateway) if pid != gateway.process.pid]
+
+
 async def test_counters_never_go_back(upstream: ScriptedUpstream, tmp_path: Path) -> None:
     with GatewayProcess(config(upstream, 2), folder=tmp_path) as gateway:
         lab = Lab(gateway, upstream, MANAGED)

@@ -74,7 +74,7 @@ class Generation:
                 first.append(self._spawn(row))
                 self._keepers.append(asyncio.create_task(self._keep(first[-1])))
             async with asyncio.timeout(START_SECONDS):
-                await asyncio.gather(*(worker.ready for worker in first))
+                await asyncio.gather(*(asyncio.shield(worker.ready) for worker in first))
         except TimeoutError:
             await self.kill()
             raise BeyondError(f"the workers did not serve within {START_SECONDS:g} s") from None
