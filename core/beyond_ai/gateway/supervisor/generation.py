@@ -1,6 +1,7 @@
 """The workers of one configuration, and the memory that they share. A reload makes another generation."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
@@ -53,7 +54,7 @@ class Generation:
         self._totals = totals
         self._before = before
         self._workers: dict[int, WorkerProcess] = {}
-        self._leaving = False
+        self._left = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
 
     @property
@@ -88,7 +89,7 @@ class Generation:
 
     def leave(self, how: Leave) -> None:
         """Have all workers leave, and start none again."""
-        self._leaving = True
+        self._left.set()
         for worker in self._workers.values():
             worker.leave(how)
 
@@ -107,7 +108,7 @@ class Generation:
 
     async def kill(self) -> None:
         """End all workers at once."""
-        self._leaving = True
+        self._left.set()
         for worker in self._workers.values():
             worker.kill()
         await self.ended()
@@ -159,7 +160,7 @@ class Generation:
             code = await worker.ended
             await worker.last_words()
             self._bury(worker)
-            if self._leaving:
+            if self._left.is_set():
                 return
             row, text = worker.row, how_ended(code)
             delay = backoff.after(time.monotonic() - worker.started)
@@ -172,8 +173,10 @@ class Generation:
     async def _respawn(self, row: int, delay: float, backoff: Backoff) -> WorkerProcess | None:
         """A new worker in ROW after DELAY seconds, and more if the system has no room for it; None when all leave."""
         while True:
-            await asyncio.sleep(delay)
-            if self._leaving:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._left.wait()
+            if self._left.is_set():
                 return None
             self._totals.restarts += 1
             try:
