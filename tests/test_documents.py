@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import get_args
 
 import pytest
+from prometheus_client.core import Metric
 from tests.fidelity import answers, connections, credentials, requests
 from typer.testing import CliRunner
 
@@ -37,7 +38,7 @@ from beyond_ai.cli import app
 from beyond_ai.config import Settings, load_settings
 from beyond_ai.gateway.admin_view import Unready
 from beyond_ai.gateway.metric_cells import Sum
-from beyond_ai.gateway.metric_families import families
+from beyond_ai.gateway.metric_families import families, worker_families
 from beyond_ai.gateway.metrics import REASONS
 from beyond_ai.layers import DISABLED_VARIABLE, MAP_VARIABLES, PLAIN_VARIABLES
 from beyond_ai.spec import KINDS, Kind, kind_named
@@ -179,10 +180,14 @@ def test_toml_is_a_valid_configuration_or_declares_a_plugin(document: Path, tmp_
         load_settings(tmp_path / "config.toml", {})
 
 
+def metric_families() -> list[Metric]:
+    return [*families(Sum({}), False, {}), *worker_families(0, 0, 0, 0)]
+
+
 def vocabulary() -> set[str]:
     """Every name with an underscore that a document may put in code style."""
     records = (UsageEvent, UsageQuirk, Provider, Context, Component, RequestRecord)
-    metrics = [metric.name for metric in families(Sum({}), False, {})]
+    metrics = [metric.name for metric in metric_families()]
     return {
         *Settings.model_fields,
         *(field.name for record in records for field in fields(record)),
@@ -221,7 +226,7 @@ def test_every_reason_of_readyz_is_documented() -> None:
 
 def test_every_metric_is_documented() -> None:
     text = GATEWAY.read_text()
-    for metric in families(Sum({}), False, {}):
+    for metric in metric_families():
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name
         assert f"`{name}`" in text, name
 

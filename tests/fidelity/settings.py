@@ -177,7 +177,12 @@ SETTINGS: Final = (
         "client_write_timeout_secs", 60, f"{INTEGRATION}relay_failures.py::test_a_client_that_does_not_read_is_given_up"
     ),
     seconds("shutdown_grace_period_secs", 600, f"{INTEGRATION}shutdown.py::test_what_would_not_end_is_cut", zero=True),
-    seconds("shutdown_runtime_timeout_secs", 10, zero=True),
+    seconds(
+        "shutdown_runtime_timeout_secs",
+        10,
+        f"{INTEGRATION}shutdown.py::test_a_worker_that_never_lets_go_is_killed",
+        zero=True,
+    ),
     seconds("drain_timeout_secs", 120, DRAINS, zero=True),
     amount("drain_max_bytes", 16 << 20, DRAINS),
     amount("drain_max_streams", 256, DRAINS),

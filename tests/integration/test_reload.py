@@ -1,6 +1,7 @@
 """SIGHUP: another configuration on the same sockets, and nobody notices who need not."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -151,6 +152,18 @@ async def test_what_a_reload_cannot_change_is_said(upstream: ScriptedUpstream, t
         await reload(gateway, tmp_path, other.replace("workers = 1", "workers = 2"))
         assert "metrics_listen = 127.0.0.1:1 takes effect at the next start" in gateway.stderr
         assert (await asyncio.to_thread(metrics, gateway))["ai_workers"] == 2
+
+
+async def test_a_file_that_changed_is_not_read_before_it_is_asked_for(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    with GatewayProcess(gateway_config(upstream.authority, NOBODY), folder=tmp_path) as gateway:
+        (tmp_path / "gateway.toml").write_text("this is no TOML")
+        os.kill(workers_of(gateway)[0], signal.SIGKILL)
+        await until(lambda: "SIGKILL" in gateway.stderr)
+        lab = Lab(gateway, upstream, MANAGED)
+        _, answer = await lab.relay(lab.ask(target=RESPONSES))
+        assert answer.status == 200
 
 
 async def test_workers_that_do_not_start_leave_the_old_ones_alone(upstream: ScriptedUpstream, tmp_path: Path) -> None:

@@ -63,6 +63,29 @@ async def test_a_stream_under_way_ends_and_nothing_new_begins(tmp_path: Path) ->
         await asyncio.to_thread(gateway.stop, 5)
 
 
+async def test_a_request_on_its_way_on_an_idle_connection_is_answered(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    async with ScriptedUpstream() as upstream:
+        gateway = GatewayProcess(gateway_config(upstream.authority, NOBODY), folder=tmp_path)
+        await asyncio.to_thread(gateway.start)
+        stalled = (ReadBody(), Send(chunked_head(200) + chunk(b"first")), Until(gate), Send(LAST_CHUNK))
+        async with WireClient(gateway.host, gateway.port) as idle, WireClient(gateway.host, gateway.port) as busy:
+            assert (await idle.exchange(get(b"/"))).header(b"connection") is None
+            upstream.play(*stalled)
+            await busy.send(post(b"/openai/v1/files"))
+            await busy.receive(5)
+            gateway.process.send_signal(signal.SIGTERM)
+            await idle.send(post(b"/openai/v1/nothing", key=None))
+            answer = await idle.receive()
+            while answer.header(b"connection") is None:  # it was quicker than the signal
+                answer = await idle.exchange(post(b"/openai/v1/nothing", key=None))
+            assert (answer.status, answer.header(b"connection")) == (401, b"close")
+            assert await idle.wait_closed() == b""
+            gate.set()
+            assert (await busy.receive()).complete
+        await asyncio.to_thread(gateway.stop, 5)
+
+
 async def refused(gateway: GatewayProcess) -> None:
     """Wait until GATEWAY takes no more connections."""
     async with asyncio.timeout(5):
@@ -99,3 +122,37 @@ async def test_what_would_not_end_is_cut(tmp_path: Path, grace: str) -> None:
         await upstream.wait_closed()
         await asyncio.to_thread(gateway.stop, 5)
     assert "Traceback" not in gateway.stderr
+
+
+STUCK = """
+import time
+from beyond_ai import Component, hookimpl
+
+class Stuck:
+    async def start(self): pass
+    def emit(self, event): pass
+    async def aclose(self): time.sleep(60)
+
+@hookimpl
+def beyond_usage_sinks():
+    yield Component(name="stuck", summary="never lets go", create=lambda context: Stuck())
+"""
+
+
+def test_a_worker_that_never_lets_go_is_killed(tmp_path: Path) -> None:
+    """`shutdown_runtime_timeout_secs`: no plugin's code can keep the gateway from ending."""
+    metadata = tmp_path / "stuck-1.0.dist-info"
+    metadata.mkdir()
+    (tmp_path / "stuck_sink.py").write_text(STUCK)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stuck\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[beyond_ai.sinks]\nstuck = stuck_sink\n")
+    config = 'sinks = ["stuck"]\nshutdown_grace_period_secs = 0\nshutdown_runtime_timeout_secs = 1\n'
+    config += gateway_config(NOBODY, NOBODY)
+    gateway = GatewayProcess(config, folder=tmp_path, environment={"PYTHONPATH": str(tmp_path)})
+    gateway.start()
+    gateway.process.send_signal(signal.SIGTERM)
+    gateway.process.wait(15)
+    gateway.stop()
+    assert [line["message"] for line in gateway.log if "killed" in str(line["message"])] == [
+        "workers that had not left after 1 s are killed"
+    ]

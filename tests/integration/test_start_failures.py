@@ -89,5 +89,18 @@ def test_dev_listens_on_loopback_only(tmp_path: Path, option: str, address: str)
     ]
 
 
+def test_dev_is_one_process(tmp_path: Path) -> None:
+    assert errors(start(tmp_path, LOOPBACK, "--dev", "--workers", "2")) == [
+        "error: --dev runs in one process",
+        "hint: leave out --workers, or --dev",
+    ]
+
+
+def test_what_only_a_worker_finds_out_is_said_once(tmp_path: Path) -> None:
+    done = start(tmp_path, LOOPBACK + "[plugins.bai]\nno_such_key = 1\n", "--workers", "3")
+    assert errors(done)[0] == "error: plugins.bai: this plugin takes no settings"
+    assert done.stderr.count("takes no settings") == 1
+
+
 def test_an_address_that_is_none(tmp_path: Path) -> None:
     assert errors(start(tmp_path, LOOPBACK, "--listen", "8080x"))[0].startswith("error: --listen: ")

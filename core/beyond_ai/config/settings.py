@@ -104,7 +104,9 @@ class Settings(BaseSettings):
     shutdown_grace_period_secs: SecondsOrNone = Field(
         600, description="seconds for running requests to end after SIGTERM; keep below the orchestrator's stop timeout"
     )
-    shutdown_runtime_timeout_secs: SecondsOrNone = Field(10, description="seconds for the final teardown after that")
+    shutdown_runtime_timeout_secs: SecondsOrNone = Field(
+        10, description="seconds for workers to close everything after that; one that has not left then is killed"
+    )
     drain_timeout_secs: SecondsOrNone = Field(
         120,
         description="seconds to read on, for its usage, an answer whose client left and whose provider bills it "

@@ -235,11 +235,10 @@ class ClientConnection(asyncio.Protocol):
         leaving = self.gateway.leaving
         return now - max(self._stamp, leaving.idle_from) > leaving.idle_limit and not _readable(self.transport)
 
-    def _last(self) -> bool:
-        """Whether the answer at hand is the last one on this connection."""
-        if self.gateway.leaving.begun and not self._queue:
+    def _take_leave(self) -> None:
+        """Make the answer at hand the last one on this connection, unless another request has come already."""
+        if not self._queue:
             self._keep_alive = False
-        return not self._keep_alive
 
     def _time_out(self) -> None:
         if self._exchange is not None:
@@ -464,7 +463,9 @@ class ClientConnection(asyncio.Protocol):
             return
         if request.http10:
             self._keep_alive = False  # the application would not say `keep-alive`, so the client will not
-        self._asgi = AsgiExchange(self, request, path, query, self._request_id, keep_alive=not self._last())
+        if self.gateway.leaving.begun:
+            self._take_leave()
+        self._asgi = AsgiExchange(self, request, path, query, self._request_id, keep_alive=self._keep_alive)
         self._asgi.start()
 
     def _body_elsewhere(self, data: bytes) -> None:
@@ -559,7 +560,9 @@ class ClientConnection(asyncio.Protocol):
             else:
                 self._chunked = True
                 tail += b"transfer-encoding: chunked\r\n"
-        if self._last():
+        if self.gateway.leaving.begun:
+            self._take_leave()
+        if not self._keep_alive:
             tail += b"connection: close\r\n"
         elif request.http10:
             tail += b"connection: keep-alive\r\n"
@@ -613,7 +616,9 @@ class ClientConnection(asyncio.Protocol):
         if rejection.close or expects or (request is not None and (request.content_length or 0) > MAX_DISCARD):
             self._keep_alive = False
         headers = list(self.server_state.default_headers)
-        if self._last():
+        if self.gateway.leaving.begun:
+            self._take_leave()
+        if not self._keep_alive:
             headers.append((b"connection", b"close"))
         elif request is not None and request.http10:
             headers.append((b"connection", b"keep-alive"))

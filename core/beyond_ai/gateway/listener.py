@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterator
 
 import uvicorn
@@ -13,6 +14,8 @@ class Listener(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._stopped = asyncio.Event()
+        self.closed = asyncio.Event()
+        """set when no new connection can come any more"""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -31,6 +34,14 @@ class Listener(uvicorn.Server):
                 task.result()
                 raise RuntimeError("the listener ended before it had begun")
             await asyncio.sleep(0.002)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, then wait for the connections that there are."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(0)
+        self.closed.set()
+        await super().shutdown(sockets)
 
     async def main_loop(self) -> None:
         """Keep the `date` header right, once a second, and nothing else."""

@@ -42,6 +42,18 @@ def families(total: Sum, connected: bool, events: Mapping[tuple[str, str], int])
     yield family
 
 
+def worker_families(serving: int, restarts: int, resident: float | None, cpu: float | None) -> Iterator[Metric]:
+    """Yield the families of what a supervisor knows of its workers; None is not known."""
+    yield GaugeMetricFamily("ai_workers", "Workers that take connections.", serving)
+    yield CounterMetricFamily("ai_worker_restarts", "Workers started in place of one that ended.", restarts)
+    if resident is not None:
+        text = "Memory of all workers, shared pages counted for each."
+        yield GaugeMetricFamily("ai_worker_resident_memory_bytes", text, resident)
+    if cpu is not None:
+        text = "Processor time of all workers, ended ones included."
+        yield CounterMetricFamily("ai_worker_cpu_seconds", text, cpu)
+
+
 def _counter(name: str, text: str, totals: Totals, key: str) -> Metric:
     return CounterMetricFamily(name, text, totals.get((key,), 0.0))
 

@@ -88,6 +88,10 @@ class ClientServer:
         self._gateway.leaving.begun = True
         self._listener.stop()
 
+    async def retired(self) -> None:
+        """Return when no new connection can come any more."""
+        await self._listener.closed.wait()
+
     def stop(self) -> None:
         """Leave as soon as nothing is under way, at the latest after `shutdown_grace_period_secs`."""
         grace_ends = self._loop.time() + self._assembly.settings.shutdown_grace_period_secs

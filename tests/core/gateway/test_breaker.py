@@ -14,6 +14,7 @@ from beyond_ai.gateway.breaker import (
     CircuitBreaker,
     Permit,
     State,
+    carry_over,
     circuit_breakers,
     words,
 )
@@ -342,3 +343,21 @@ class BreakerMachine(RuleBasedStateMachine):
 
 
 TestBreakerMachine = BreakerMachine.TestCase
+
+
+def test_a_new_block_of_memory_begins_where_the_old_one_stands() -> None:
+    old, new = SharedRows.create(2, {SECTION: words(2)}), SharedRows.create(3, {SECTION: words(3)})
+    before = circuit_breakers(POLICY, old.of(1), ["acme", "other"])
+    for _ in range(POLICY.threshold):
+        permit = before["other"].allow()
+        assert isinstance(permit, Permit)
+        permit.failure()
+    carry_over(old, ["acme", "other"], new, ["acme", "nova", "other"])
+    after = circuit_breakers(POLICY, new.of(2), ["other", "acme", "nova"])
+    assert {name: breaker.state for name, breaker in after.items()} == {
+        "acme": State.CLOSED,
+        "nova": State.CLOSED,
+        "other": State.OPEN,
+    }
+    old.close()
+    new.close()

@@ -8,6 +8,7 @@
 | `backoff` | how long to wait before a worker that died is started again |
 | `generation` | the workers of one configuration, and their shared memory |
 | `totals` | what all workers counted, dead ones included |
+| `consumption` | the memory and processor time of the workers |
 | `supervisor` | signals, reloads, the end |
 | `view` | all of it, as the admin listener shows it |
 """

@@ -1,6 +1,7 @@
 """The workers of one configuration, and the memory that they share. A reload makes another generation."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
@@ -24,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 START_SECONDS: Final = 60.0
 """How long all workers may take to their first readiness."""
+RETIRE_SECONDS: Final = 5.0
+"""How long to wait for workers to say that they accept no more; one that stands still does not say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class Generation:
         self._totals = totals
         self._before = before
         self._workers: dict[int, WorkerProcess] = {}
-        self._leaving = False
+        self._left = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
 
     @property
@@ -72,7 +75,7 @@ class Generation:
                 first.append(self._spawn(row))
                 self._keepers.append(asyncio.create_task(self._keep(first[-1])))
             async with asyncio.timeout(START_SECONDS):
-                await asyncio.gather(*(worker.ready for worker in first))
+                await asyncio.gather(*(asyncio.shield(worker.ready) for worker in first))
         except TimeoutError:
             await self.kill()
             raise BeyondError(f"the workers did not serve within {START_SECONDS:g} s") from None
@@ -86,9 +89,15 @@ class Generation:
 
     def leave(self, how: Leave) -> None:
         """Have all workers leave, and start none again."""
-        self._leaving = True
+        self._left.set()
         for worker in self._workers.values():
             worker.leave(how)
+
+    async def retire(self) -> None:
+        """Return when new connections reach no worker of these any more; they leave when what they have has ended."""
+        self.leave(Leave("retire"))
+        async with asyncio.timeout(RETIRE_SECONDS):
+            await asyncio.gather(*(worker.retired() for worker in self.workers))
 
     async def ended(self) -> None:
         """Return when no worker is left. Only after `leave`, and alone."""
@@ -99,7 +108,7 @@ class Generation:
 
     async def kill(self) -> None:
         """End all workers at once."""
-        self._leaving = True
+        self._left.set()
         for worker in self._workers.values():
             worker.kill()
         await self.ended()
@@ -151,7 +160,7 @@ class Generation:
             code = await worker.ended
             await worker.last_words()
             self._bury(worker)
-            if self._leaving:
+            if self._left.is_set():
                 return
             row, text = worker.row, how_ended(code)
             delay = backoff.after(time.monotonic() - worker.started)
@@ -164,8 +173,10 @@ class Generation:
     async def _respawn(self, row: int, delay: float, backoff: Backoff) -> WorkerProcess | None:
         """A new worker in ROW after DELAY seconds, and more if the system has no room for it; None when all leave."""
         while True:
-            await asyncio.sleep(delay)
-            if self._leaving:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._left.wait()
+            if self._left.is_set():
                 return None
             self._totals.restarts += 1
             try:

@@ -5,7 +5,7 @@
 | `Start`: the configuration | `Assembled`: who the providers are |
 | `Rows`, and a descriptor | `Ready`, or at any time before it `Failed` |
 | `Publish` | `Published`; `Counted`, whenever plugins have counted something |
-| `Leave` | |
+| `Leave` | `Retired`, when no new connection comes here |
 """
 
 import socket
@@ -72,6 +72,13 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Retired:
+    """No new connection comes here any more."""
+
+    kind: Literal["retired"] = "retired"
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The start failed, for a reason that a person can mend."""
 
@@ -98,7 +105,7 @@ class Published:
 
 
 Order: TypeAlias = Start | Rows | Publish | Leave
-Report: TypeAlias = Assembled | Ready | Failed | Counted | Published
+Report: TypeAlias = Assembled | Ready | Retired | Failed | Counted | Published
 
 ORDER: TypeAdapter[Order] = TypeAdapter(Annotated[Order, Field(discriminator="kind")])
 REPORT: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="kind")])

@@ -22,6 +22,7 @@ from beyond_ai.gateway.supervisor.messages import (
     Publish,
     Ready,
     Report,
+    Retired,
     Rows,
     Start,
     line,
@@ -55,6 +56,7 @@ class WorkerProcess:
         self._rows_for = rows_for
         self._asked: dict[int, asyncio.Future[None]] = {}
         self._number = 0
+        self._retired = asyncio.Event()
         self._leave: Leave | None = None
         self._ours, theirs = socket.socketpair()
         with theirs:
@@ -93,6 +95,12 @@ class WorkerProcess:
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()
+
+    async def retired(self) -> None:
+        """Return when no new connection reaches it any more, or it is gone."""
+        told = asyncio.create_task(self._retired.wait())
+        await asyncio.wait([told, self._talk], return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
 
     async def publish(self) -> None:
         """Return when it has published what it counted, or is gone."""
@@ -150,6 +158,8 @@ class WorkerProcess:
             self._fail(failure)
         elif isinstance(report, Counted):
             self.events = {(event, label): count for event, label, count in report.events}
+        elif isinstance(report, Retired):
+            self._retired.set()
         elif (asked := self._asked.get(report.number)) is not None and not asked.done():
             asked.set_result(None)
 

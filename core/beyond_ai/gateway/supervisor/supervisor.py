@@ -134,7 +134,8 @@ class Supervisor:
             return
         self._generations.remove(fresh)
         self._generations.insert(0, fresh)
-        in_use.leave(Leave("retire"))
+        with contextlib.suppress(TimeoutError):
+            await in_use.retire()
         retired = asyncio.create_task(self._retire(in_use))
         self._retired.add(retired)
         retired.add_done_callback(self._retired.discard)

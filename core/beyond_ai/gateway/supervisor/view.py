@@ -1,14 +1,13 @@
 """The workers together, as the admin listener shows them."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from beyond_ai.gateway.admin_view import ProviderStatus, Unready, breaker_status, why_not_ready
 from beyond_ai.gateway.breaker import CircuitBreaker, circuit_breakers
 from beyond_ai.gateway.limits import breaker_policy
-from beyond_ai.gateway.metric_families import families
+from beyond_ai.gateway.metric_families import families, worker_families
+from beyond_ai.gateway.supervisor.consumption import Consumption
 from beyond_ai.gateway.supervisor.generation import Generation
 from beyond_ai.gateway.supervisor.totals import Totals
 
@@ -25,6 +24,7 @@ class SupervisorView:
         self._generations = generations
         self._totals = totals
         self._state = state
+        self._consumption = Consumption()
 
     def not_ready(self) -> Unready | None:
         """Why no traffic is wanted."""
@@ -71,10 +71,6 @@ class SupervisorView:
             for worker in generation.workers:
                 events.update(worker.events)
         yield from families(total, generations[0].connected(), events)
-        yield from self._processes()
-
-    def _processes(self) -> "Iterator[Metric]":
-        serving = len(self._generations()[0].serving)
-        yield GaugeMetricFamily("ai_workers", "Workers that take connections.", serving)
-        restarts = self._totals.restarts
-        yield CounterMetricFamily("ai_worker_restarts", "Workers started in place of one that ended.", restarts)
+        pids = [worker.pid for generation in generations for worker in generation.workers]
+        resident, cpu = self._consumption.resident(pids), self._consumption.cpu(pids)
+        yield from worker_families(len(generations[0].serving), self._totals.restarts, resident, cpu)

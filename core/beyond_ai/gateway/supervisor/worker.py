@@ -36,6 +36,7 @@ from beyond_ai.gateway.supervisor.messages import (
     Published,
     Ready,
     Report,
+    Retired,
     Rows,
     Start,
     line,
@@ -107,12 +108,21 @@ async def _serve(assembly: Assembly, talk: socket.socket, listener: socket.socke
     logging.disable(logging.NOTSET)
     compiled = not exchange.__file__.endswith(".py")
     tell(Ready(plugin_rows(assembly.registry), provider_facts(assembly), serves_managed(assembly), compiled))
-    listening = asyncio.create_task(_obey(server, reader, tell=tell))
+    tasks = [
+        asyncio.create_task(_obey(server, reader, tell=tell)),
+        asyncio.create_task(_tell_retired(server, tell=tell)),
+    ]
     await server.ended()
-    listening.cancel()
+    for task in tasks:
+        task.cancel()
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
+
+
+async def _tell_retired(server: ClientServer, *, tell: Callable[[Report], None]) -> None:
+    await server.retired()
+    tell(Retired())
 
 
 async def _obey(server: ClientServer, reader: asyncio.StreamReader, *, tell: Callable[[Report], None]) -> None:
