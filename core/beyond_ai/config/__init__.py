@@ -1,6 +1,6 @@
 """The configuration: defaults, then the TOML file, then `AI_*` variables; a key that is not known is refused.
 
-pydantic-settings takes a tenth of a second to import, so commands that need no setting do not import this.
+pydantic takes a while to import, so commands that need no setting do not import this.
 """
 
 from beyond_ai.config.loading import Loaded, load_accepted, load_settings

@@ -76,7 +76,7 @@ def _layers(config_file: Path | None, environ: Mapping[str, str] | None) -> Laye
 def _validated(values: Mapping[str, object]) -> tuple[Settings | None, list[str]]:
     """The settings that VALUES make, and what is wrong with them, a line each."""
     try:
-        return Settings(**values), []  # type: ignore[arg-type]  # validation is what the constructor is for
+        return Settings(**values), []  # validation is what the constructor is for
     except ValidationError as error:
         return None, problems_of(error)
 

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_serializer, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from beyond_ai.config.values import (
     Address,
@@ -36,15 +35,13 @@ from beyond_ai.registry.policy import RESERVED, PluginPolicy
 from beyond_ai.spec.component import NatsSettings, UpstreamSettings
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What a gateway starts with. Times are in seconds. Its text forms never show a secret.
 
     Made from arguments alone; `load_settings` reads the file and the environment.
     """
 
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True, env_prefix="AI_"
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
 
     listen: Listen = Field(Address("0.0.0.0", 8080), description="client listener, plain HTTP; TLS ends in front of it")  # noqa: S104
     metrics_listen: Listen = Field(
@@ -159,18 +156,6 @@ class Settings(BaseSettings):
     plugins: dict[str, object] = Field(
         {}, description="disabled, allow and prefer for all plugins; [plugins.<name>] is one plugin's own table"
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments only: where they come from is `layers`' business, which keeps the source of each."""
-        return (init_settings,)
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -86,7 +86,7 @@ def _assemble(start: Start, talk: socket.socket, lines: Lines) -> Assembly:
         [descriptor] = lines.descriptors
         return SharedRows(descriptor, order.rows, sections(providers), order.own)
 
-    settings = Settings(**start.values)  # type: ignore[arg-type]  # as `load_settings` has made it
+    settings = Settings(**start.values)  # as `load_settings` has made it
     start_logging(settings)
     if not start.first:
         logging.disable(logging.ERROR)  # the first one says it all; what stops the start is reported
