@@ -1,0 +1,49 @@
+"""What can go wrong with a model request, in the words that programs rely on."""
+
+from typing import Literal
+
+FailureCode = Literal[
+    "auth",
+    "quota",
+    "rate_limit",
+    "overloaded",
+    "network",
+    "timeout",
+    "context_overflow",
+    "bad_request",
+    "refused",
+    "budget",
+    "tool",
+    "config",
+    "cancelled",
+    "internal",
+]
+"""Stable: a code is added, never renamed. `network` includes a stream that broke off or ended without its end."""
+
+
+class ModelFailure(Exception):
+    """A model request failed.
+
+    Attributes:
+        code: what kind of failure.
+        message: for people: what happened, and what to do.
+        retryable: whether the same request may succeed a little later.
+        retry_after: seconds that the provider asks to wait; None when it did not say.
+        status: the HTTP status; None when there was none.
+    """
+
+    def __init__(
+        self,
+        code: FailureCode,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code: FailureCode = code
+        self.message = message
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.status = status
