@@ -21,7 +21,7 @@ FailureCode = Literal[
 """Stable: a code is added, never renamed. `network` includes a stream that broke off or ended without its end."""
 
 
-class ModelFailure(Exception):
+class ModelFailure(Exception):  # noqa: N818 - what failed is a request, and it is often expected
     """A model request failed.
 
     Attributes:

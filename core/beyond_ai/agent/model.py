@@ -1,8 +1,8 @@
 """The seam between the loop and a model: a neutral request goes out, neutral events come back.
 
-Order within one answer: `MessageStart`, then blocks. Deltas carry the `index` of their block; blocks may interleave, and
-`BlockStop` closes one, with what it finally is. `MessageStop` is last, exactly once, in every answer that ended properly; a
-stream without one raises `ModelFailure("network", retryable=True)`, and an error event its own failure.
+Order within one answer: `MessageStart`, then blocks. Deltas carry the `index` of their block; blocks may interleave,
+and `BlockStop` closes one, with what it finally is. `MessageStop` is last, exactly once, in every answer that ended
+properly; a stream without one raises `ModelFailure("network", retryable=True)`, and an error event its own failure.
 """
 
 from collections.abc import AsyncIterator
