@@ -15,6 +15,7 @@ from tests.fidelity import answers, connections, credentials, requests
 from typer.testing import CliRunner
 
 from beyond_ai import (
+    AgentHook,
     AuthScheme,
     Component,
     Context,
@@ -59,6 +60,7 @@ PRODUCTS = {
     "sink": UsageSink,
     "transport": Transport,
     "deny_store": DenyStore,
+    "agent_hook": AgentHook,
 }
 
 

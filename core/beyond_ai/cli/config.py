@@ -11,6 +11,7 @@ from beyond_ai.config import load_settings
 from beyond_ai.config.resolution import unresolved
 from beyond_ai.errors import ConfigError
 from beyond_ai.registry import load
+from beyond_ai.spec.kinds import KINDS
 
 app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, help="Show the configuration and where it comes from, or check it."
@@ -39,7 +40,7 @@ def check(config: ConfigFile = None) -> None:
     loaded = load_settings(config)
     policy = loaded.settings.plugin_policy()
     with contextlib.redirect_stdout(sys.stderr):
-        registry = load(("provider", "auth", "scanner", "sink", "transport", "deny_store", "tool", "command"), policy)
+        registry = load([kind.name for kind in KINDS], policy)
     problems = unresolved(loaded.settings, registry)
     if problems:
         raise ConfigError("\n".join(problems), "`beyond-ai plugins list` shows what is installed")
