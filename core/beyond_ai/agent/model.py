@@ -62,7 +62,10 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageStart:
-    """The answer has begun. `model` is who answers, as the provider names it; None when it does not say."""
+    """The answer has begun. `model` is who answers, as the provider names it; None when it does not say.
+
+    A second one within an answer voids what came before it: the provider began anew. Indices are not used again.
+    """
 
     type: Literal["message_start"] = "message_start"
     model: str | None = None
