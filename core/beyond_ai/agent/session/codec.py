@@ -1,44 +1,60 @@
-"""Messages as JSON values, and back. What is None or empty is left out; unknown members are passed over."""
+"""A conversation's entries as JSON values, and back. What is None or empty is left out, unknown members are ignored.
+
+In the file an entry is its own members beside `type`, `id`, `parent_id` and `timestamp`; a message stands flat in its.
+"""
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Final
 
+from beyond_ai.agent.loop.conversation import CompactionEntry, Entry, MessageEntry, ModelEntry, SpendEntry
 from beyond_ai.spec.conversation import JsonObject, Message
 
 BLOCK_TYPES: Final = frozenset({"text", "thinking", "redacted_thinking", "tool_use", "tool_result", "image"})
+RECORDS: Final[dict[str, type[CompactionEntry | ModelEntry | SpendEntry]]] = {
+    "compaction": CompactionEntry,
+    "model": ModelEntry,
+    "spend": SpendEntry,
+}
 LINE_ENDS: Final = {"\u2028": "\\u2028", "\u2029": "\\u2029"}
 """Characters that JSON allows raw and that some readers take for the end of a line."""
 
 
-def encode_message(message: Message) -> JsonObject:
-    """MESSAGE as JSON values."""
-    value = _plain(message)
-    assert isinstance(value, dict)
-    return {"content": [], **value}
+def encode_entry(entry: Entry, parent: str | None, timestamp: float) -> JsonObject:
+    """ENTRY, whose parent is PARENT, as the file holds it; TIMESTAMP in Unix seconds."""
+    value = _members(entry)
+    if isinstance(entry, MessageEntry):
+        value |= {"content": []} | _members(entry.message)
+        del value["message"]
+    name, kind = value.pop("id"), value.pop("kind")
+    return {"type": kind, "id": name, "parent_id": parent, "timestamp": timestamp, **value}
 
 
-class MessageReader:
-    """Reads messages out of JSON values. Made when a session is loaded: what checks them takes a while to build."""
+class EntryReader:
+    """Reads entries out of JSON values. Made when a session is loaded: what checks them takes a while to build."""
 
     def __init__(self) -> None:
         from pydantic import TypeAdapter
 
-        self._adapter = TypeAdapter(Message)
+        self._message = TypeAdapter(Message)
+        self._others = {kind: (record, TypeAdapter[Entry](record)) for kind, record in RECORDS.items()}
 
-    def read(self, value: Mapping[str, object]) -> Message | None:
-        """The message in VALUE, without blocks of kinds that are not known; None when it is none."""
+    def read(self, value: Mapping[str, object]) -> Entry | None:
+        """The entry in VALUE, without blocks of kinds that are not known; None when it is none that we know."""
         from pydantic import ValidationError
 
-        content = value.get("content")
-        if not isinstance(content, list):
-            return None
-        known = [block for block in content if isinstance(block, dict) and block.get("type") in BLOCK_TYPES]
+        kind = str(value.get("type"))
         try:
-            return self._adapter.validate_python({**value, "content": known})
+            if kind == "message":
+                return MessageEntry(id=str(value["id"]), message=self._message.validate_python(_known(value)))
+            if kind in self._others:
+                record, adapter = self._others[kind]
+                left_out = {field.name: None for field in fields(record) if field.default is MISSING}
+                return adapter.validate_python({**left_out, **value, "kind": kind, "message": _message_in(value)})
         except ValidationError:
-            return None
+            pass
+        return None
 
 
 def line_of(value: Mapping[str, object]) -> bytes:
@@ -46,10 +62,26 @@ def line_of(value: Mapping[str, object]) -> bytes:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     for character, escape in LINE_ENDS.items():
         text = text.replace(character, escape)
-    try:
-        return text.encode() + b"\n"
-    except UnicodeEncodeError:  # half a surrogate pair, as in a file's name that is no UTF-8
-        return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+    return text.encode(errors="replace") + b"\n"  # half a surrogate pair, as in a name that is no UTF-8, is none
+
+
+def _known(message: Mapping[str, object]) -> JsonObject:
+    content = message.get("content")
+    if not isinstance(content, list):
+        return dict(message)
+    known = [block for block in content if isinstance(block, dict) and block.get("type") in BLOCK_TYPES]
+    return {**message, "content": known}
+
+
+def _message_in(value: Mapping[str, object]) -> JsonObject | None:
+    message = value.get("message")
+    return _known(message) if isinstance(message, dict) else None
+
+
+def _members(record: Entry | Message) -> JsonObject:
+    value = _plain(record)
+    assert isinstance(value, dict)
+    return value
 
 
 def _plain(value: object) -> object:

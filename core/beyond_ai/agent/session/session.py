@@ -1,62 +1,79 @@
-"""A session as a program holds it: the conversation, and a checkpoint that puts on disk what is new."""
+"""A session as a program holds it: the conversation, and a checkpoint that puts on disk what is new in it."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from beyond_ai.agent.session.codec import MessageReader, encode_message
+from beyond_ai.agent.loop.conversation import Conversation, Entry
+from beyond_ai.agent.session.codec import EntryReader, encode_entry
 from beyond_ai.agent.session.journal import Journal, new_id, now
-from beyond_ai.agent.session.repair import close_calls
-from beyond_ai.agent.session.tree import Node, Tree
-from beyond_ai.spec.conversation import JsonObject, Message
+from beyond_ai.agent.session.repair import legal
+from beyond_ai.agent.session.tree import Tree
+from beyond_ai.spec.conversation import JsonObject, ThinkingLevel
 
 
 class Session:
     """The conversation at the leaf of a session. Without a journal it is kept in memory alone.
 
-    Entries are told apart by the message object that they were made from, never by their count: a conversation that
-    shrinks, is summarised or is rewritten becomes a new branch, and what was there stays in the file.
+    `conversation` records what happens, and `checkpoint` writes the entries that are not in the file yet, by their ids.
     """
 
-    def __init__(self, journal: Journal | None = None, *, session_id: str = "") -> None:
+    def __init__(
+        self,
+        journal: Journal | None = None,
+        *,
+        model: str | None,
+        thinking: ThinkingLevel | None = None,
+        default_model: str = "",
+    ) -> None:
+        """Make one. Where MODEL or THINKING is None, the session's own stays; a new one has DEFAULT_MODEL."""
         self.journal = journal
-        self.id = session_id or (new_id() if journal is None else str(journal.header.get("id") or new_id()))
+        self.id = new_id() if journal is None else str(journal.header.get("id") or new_id())
         self.tree = Tree([] if journal is None else journal.entries)
-        self._path: list[Node] = []
-        self.messages: tuple[Message, ...] = ()
-        if self.tree.nodes:
-            self._path = self.tree.conversation(MessageReader())
-            self.messages = tuple(close_calls([message for _, message in self._path]))
+        header = {} if journal is None else journal.header
+        started_with = str(header.get("model") or model or default_model)
+        read = self._read()
+        self.conversation = Conversation.replay(legal(read, self._new_id), model=started_with, new_id=self._new_id)
+        entries = self.conversation.entries
+        self._written = sum(entry.id in self.tree.nodes for entry in entries)
+        self._parent = self.tree.leaf  # what the next entry hangs on
+        if self._written < len(entries):  # mended: a branch from the last entry that was sound
+            self._parent = entries[self._written - 1].id if self._written else None
+        self.conversation.switch(model or self.conversation.model, thinking or self.conversation.thinking)
 
     @classmethod
-    def open(cls, path: Path, *, cwd: Path, model: str) -> "Session":
+    def open(
+        cls,
+        path: Path,
+        *,
+        cwd: Path,
+        model: str | None,
+        thinking: ThinkingLevel | None = None,
+        default_model: str = "",
+    ) -> "Session":
         """The session in the file PATH, a new one where there is none. Raises SessionError."""
-        session = cls(Journal.open(path, cwd=cwd, model=model))
-        session.note_model(model)
-        return session
+        journal = Journal.open(path, cwd=cwd, model=model or default_model)
+        return cls(journal, model=model, thinking=thinking, default_model=default_model)
 
     @property
     def path(self) -> Path | None:
         """The session's file."""
         return None if self.journal is None else self.journal.path
 
-    @property
-    def model(self) -> str:
-        """The model that the session was last used with."""
-        changes = [entry for entry in self.tree.path(self.tree.leaf) if entry.get("type") == "model_change"]
-        last = changes[-1] if changes else ({} if self.journal is None else self.journal.header)
-        return str(last.get("model") or "")
-
-    def note_model(self, model: str) -> None:
-        """Put it on record that MODEL answers from here on."""
-        if self.journal is not None and model != self.model:
-            self._append([self._entry("model_change", self.tree.leaf, model=model)])
-
-    def checkpoint(self, messages: Sequence[Message]) -> None:
-        """Make MESSAGES what the session holds, on disk when this returns. Raises SessionError: then it is not."""
-        entries, path = self._difference(messages)
-        self._append(entries)
-        self._path = path
-        self.messages = tuple(messages)
+    def checkpoint(self) -> None:
+        """Write what is new in the conversation; on disk when this returns. Raises SessionError: then it is not."""
+        fresh = self.conversation.entries[self._written :]
+        if self.journal is None or not fresh:
+            return
+        parent = self._parent
+        values: list[JsonObject] = []
+        timestamp = now()
+        for entry in fresh:
+            values.append(encode_entry(entry, parent, timestamp))
+            parent = entry.id
+        self.journal.append(values)
+        for value in values:
+            self.tree.add(value)
+        self._written += len(fresh)
+        self._parent = parent
 
     def close(self) -> None:
         """Let another process have the file."""
@@ -64,55 +81,16 @@ class Session:
             self.journal.close()
             self.journal = None
 
-    def _difference(self, messages: Sequence[Message]) -> tuple[list[JsonObject], list[Node]]:
-        """The entries that lead from what is kept to MESSAGES, and the nodes of MESSAGES."""
-        same = 0
-        while same < min(len(messages), len(self._path)) and self._path[same][1] is messages[same]:
-            same += 1
-        path = list(self._path[:same])
-        entries: list[JsonObject] = []
-        parent = self.tree.leaf
-        if same < len(self._path):
-            kept = self._kept_behind_a_summary(messages) if same == 0 else None
-            if kept is not None:
-                entry = self._entry(
-                    "compaction", parent, message=encode_message(messages[0]), first_kept_id=self._path[kept][0]
-                )
-                entries.append(entry)
-                parent = str(entry["id"])
-                path = [(parent, messages[0]), *self._path[kept:]]
-            else:
-                parent = path[-1][0] if path else None
-        for message in messages[len(path) :]:
-            entry = self._entry("message", parent, **encode_message(message))
-            entries.append(entry)
-            parent = str(entry["id"])
-            path.append((parent, message))
-        if not entries and same < len(self._path):
-            entries.append({"type": "leaf", "target_id": parent, "timestamp": now()})
-        return entries, path
+    def _read(self) -> list[Entry]:
+        """The entries on the way to the leaf, of the kinds that we know."""
+        if not self.tree.nodes:
+            return []
+        reader = EntryReader()
+        read = (reader.read(value) for value in self.tree.path(self.tree.leaf))
+        return [entry for entry in read if entry is not None]
 
-    def _kept_behind_a_summary(self, messages: Sequence[Message]) -> int | None:
-        """The place from which on all that is kept follows the first of MESSAGES, a new one; None when it does not."""
-        if len(messages) < 2:  # a summary, and one that was kept
-            return None
-        place = next((place for place, (_, message) in enumerate(self._path) if message is messages[1]), None)
-        if place is None:
-            return None
-        tail = [message for _, message in self._path[place:]]
-        follows = len(messages) > len(tail) and all(
-            mine is kept for mine, kept in zip(messages[1:], tail, strict=False)
-        )
-        return place if follows else None
-
-    def _append(self, entries: list[JsonObject]) -> None:
-        if self.journal is not None:
-            self.journal.append(entries)
-        for entry in entries:
-            self.tree.add(entry)
-
-    def _entry(self, kind: str, parent: str | None, **members: object) -> JsonObject:
+    def _new_id(self) -> str:
         name = new_id()
         while name in self.tree.nodes:
             name = new_id()
-        return {"type": kind, "id": name, "parent_id": parent, "timestamp": now(), **members}
+        return name

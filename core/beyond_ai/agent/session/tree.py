@@ -1,16 +1,11 @@
-"""The tree in a session's entries: which conversation leads to the leaf, and who is whose child.
+"""The tree in a session's entries: which of them lead to the leaf, and who is whose child.
 
-Every entry with an `id` is a node, of whatever kind. `message` holds a message; `compaction` holds the summary that
-takes the place of all that stood before the entry `first_kept_id`; `leaf` is no node and moves the leaf.
+Every entry with an `id` is a node, of whatever kind; `leaf` is none and moves the leaf.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from beyond_ai.agent.session.codec import MessageReader
-from beyond_ai.spec.conversation import JsonObject, Message
-
-Node = tuple[str, Message]
-"""A message and the id of its entry."""
+from beyond_ai.spec.conversation import JsonObject
 
 
 class Tree:
@@ -48,25 +43,3 @@ class Tree:
             found.append(self.nodes[leaf])
             leaf = self.parents[leaf]
         return found[::-1]
-
-    def conversation(self, reader: MessageReader) -> list[Node]:
-        """The messages that a model is to see at the leaf; a summary stands for what it replaced."""
-        nodes: list[Node] = []
-        for entry in self.path(self.leaf):
-            name = str(entry["id"])
-            if entry.get("type") == "message":
-                message = reader.read(entry)
-                if message is not None:
-                    nodes.append((name, message))
-            elif entry.get("type") == "compaction":
-                summary = _summary(entry, reader)
-                if summary is not None:
-                    kept = entry.get("first_kept_id")
-                    place = next((place for place, (node, _) in enumerate(nodes) if node == kept), len(nodes))
-                    nodes = [(name, summary), *nodes[place:]]
-        return nodes
-
-
-def _summary(entry: Mapping[str, object], reader: MessageReader) -> Message | None:
-    message = entry.get("message")
-    return reader.read(message) if isinstance(message, dict) else None
