@@ -46,6 +46,7 @@ class ModelRequest:
         cache_key: groups requests for the provider's prompt cache, at most 64 characters; the session's id.
         cache_long: whether to ask for the longer of the cache times, where there are two.
         output_schema: a JSON schema that the final text must fit; None for free text.
+        tool_choice: `none`, `required` or the name of the tool to call; None lets the model choose.
     """
 
     model: str
@@ -58,6 +59,7 @@ class ModelRequest:
     cache_key: str | None = None
     cache_long: bool = False
     output_schema: JsonObject | None = None
+    tool_choice: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,13 +142,27 @@ StreamEvent = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What is known of a model. Tokens; `thinking` is how it is told to reason."""
+    """What is known of a model, in tokens.
+
+    Attributes:
+        window: what a prompt may hold.
+        max_output: what an answer may hold, its reasoning included.
+        thinking: how it is told to reason.
+        images: whether it takes them.
+        cannot_disable_thinking: whether it reasons at every level.
+        levels: what it can be asked for; any other level becomes the nearest of these.
+        thinks_by_default: whether it reasons unless it is told not to.
+        temperature: whether it takes one.
+    """
 
     window: int
     max_output: int
     thinking: Literal["none", "budget", "adaptive", "effort"]
     images: bool
     cannot_disable_thinking: bool = False
+    levels: tuple[ThinkingLevel, ...] = ("off", "minimal", "low", "medium", "high")
+    thinks_by_default: bool = False
+    temperature: bool = True
 
 
 class ModelTransport(Protocol):
