@@ -10,6 +10,7 @@ FailureCode = Literal[
     "network",
     "timeout",
     "context_overflow",
+    "no_answer",
     "bad_request",
     "refused",
     "budget",
@@ -18,7 +19,8 @@ FailureCode = Literal[
     "cancelled",
     "internal",
 ]
-"""Stable: a code is added, never renamed. `network` includes a stream that broke off or ended without its end."""
+"""Stable: a code is added, never renamed. `network` includes a stream that broke off or ended without its end;
+`no_answer` is one that ended with nothing in it, or for a reason that nobody knows."""
 
 
 class ModelFailure(Exception):  # noqa: N818 - what failed is a request, and it is often expected
