@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from beyond_ai import ConfigError, Tool, ToolContext, ToolError, ToolResult
-from beyond_ai.agent.policy import Approval, Fence, child_environment, parse_rules
+from beyond_ai import Allow, Block, ConfigError, Tool, ToolContext, ToolError, ToolResult
+from beyond_ai.agent.policy import Approval, Fence, Gate, child_environment, parse_rules
 from beyond_ai.agent.policy.approval import Answer, Question, scope_of
 from beyond_ai.agent.policy.rules import MODES, Rules, parse_mode
 from beyond_ai.spec.conversation import ToolUse
@@ -23,6 +23,7 @@ async def nothing(arguments: object, context: ToolContext) -> ToolResult:
 READ = Tool(name="read", description="", arguments=Target, run=nothing, read_only=True)
 WRITE = Tool(name="write", description="", arguments=Target, run=nothing, writes=lambda arguments: str(arguments.path))
 BASH = Tool(name="bash", description="", arguments=Target, run=nothing, exclusive=True)
+TOOLS = {tool.name: tool for tool in (READ, WRITE, BASH)}
 
 
 def call(name: str, **arguments: object) -> ToolUse:
@@ -119,40 +120,47 @@ def test_modes() -> None:
     assert [parse_mode(mode) for mode in MODES] == list(MODES)
     with pytest.raises(ConfigError, match="did you mean `writes`"):
         parse_mode("write")
-    asked = {mode: [tool.name for tool in (READ, WRITE, BASH) if Approval(mode, None).must_ask(tool)] for mode in MODES}
+    asked = {mode: [name for name in TOOLS if Approval(mode, TOOLS, None).must_ask(name)] for mode in MODES}
     assert asked == {"never": [], "writes": ["write", "bash"], "all": ["read", "write", "bash"]}
 
 
 async def test_where_nobody_can_be_asked_it_is_a_no_at_once() -> None:
-    approval = Approval("all", None)
-    assert "nobody can be asked" in str(await approval.denial(call("write", path="x"), WRITE, "writing needs a yes"))
+    approval = Approval("writes", TOOLS, None)
+    verdict = await Gate(Rules(), approval).before_tool_call(call("write", path="x"))
+    assert isinstance(verdict, Block)
+    assert "--approve writes asks before `write` runs, and nobody can be asked here" in verdict.reason
     assert approval.unanswered == 1
+    assert await Gate(Rules(), approval).before_tool_call(call("read", path="x")) == Allow()
+
+
+async def test_a_rule_denies_before_anybody_is_asked(tmp_path: Path) -> None:
+    rules = parse_rules(cwd=tmp_path, commands=["rm"])
+    gate = Gate(rules, Approval("all", TOOLS, None))
+    assert "--deny-bash-pattern" in str(await gate.before_tool_call(call("bash", command="rm x")))
 
 
 async def test_answers_are_remembered_by_what_they_cover() -> None:
     answers: list[Answer] = ["session", "no", "once", "no"]
     asked: list[str] = []
 
-    async def approver(question: Question) -> Answer:
+    async def person(question: Question) -> Answer:
         asked.append(question.scope)
         return answers.pop(0)
 
-    approval = Approval("writes", approver)
-    steps = [("a", True), ("a", True), ("b", False), ("b", True), ("b", False)]
-    for path, allowed in steps:
-        denied = await approval.denial(call("write", path=path), WRITE, "why")
-        assert (denied is None) is allowed
+    approval = Approval("writes", TOOLS, person)
+    for path, allowed in [("a", True), ("a", True), ("b", False), ("b", True), ("b", False)]:
+        assert await approval.ask(call("write", path=path), "why") is allowed
     assert asked == ["write a", "write b", "write b", "write b"]
     approval.forget()
     answers.append("no")
-    assert await approval.denial(call("write", path="a"), WRITE, "why")
+    assert not await approval.ask(call("write", path="a"), "why")
 
 
-async def test_an_approver_that_breaks_says_no() -> None:
+async def test_a_person_who_cannot_be_reached_has_said_no() -> None:
     async def broken(question: Question) -> Answer:
         raise OSError("the terminal is gone")
 
-    assert "the terminal is gone" in str(await Approval("all", broken).denial(call("bash", command="ls"), BASH, "why"))
+    assert "the terminal is gone" in str(await Approval("all", TOOLS, broken).denial(call("bash", command="ls"), "why"))
 
 
 def test_scopes() -> None:

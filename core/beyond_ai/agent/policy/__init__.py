@@ -4,9 +4,9 @@
 the answers for as long as the session is open. All of it fails closed.
 """
 
-from beyond_ai.agent.policy.approval import Approval, Approver
+from beyond_ai.agent.policy.approval import Approval, Gate
 from beyond_ai.agent.policy.environment import child_environment
 from beyond_ai.agent.policy.fence import Fence
 from beyond_ai.agent.policy.rules import Mode, Rules, parse_rules
 
-__all__ = ["Approval", "Approver", "Fence", "Mode", "Rules", "child_environment", "parse_rules"]
+__all__ = ["Approval", "Fence", "Gate", "Mode", "Rules", "child_environment", "parse_rules"]
