@@ -250,7 +250,7 @@ class ChatDecoder:
     def _close_blocks(self) -> list[StreamEvent]:
         stops: list[BlockStop] = []
         if self._thinking_index is None and any("data" in detail for detail in self._details):
-            self._thinking_index = self._new_index()
+            self._thinking_index, self._thinking_field = self._new_index(), "reasoning"
         if self._thinking_index is not None:
             block = Thinking(
                 thinking="".join(self._thinking),
