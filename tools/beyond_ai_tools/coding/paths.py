@@ -114,7 +114,7 @@ def require_directory(path: Path, context: ToolContext) -> None:
 
 
 def open_file(path: Path, context: ToolContext) -> BinaryIO:
-    """The regular file PATH, open for reading, unbuffered.
+    """The regular file PATH, open for reading.
 
     Never waits: what has become a pipe since it was looked at is refused too. Raises ToolError.
     """
@@ -123,7 +123,7 @@ def open_file(path: Path, context: ToolContext) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         raise failure(error, "open", path, context) from error
-    file = os.fdopen(descriptor, "rb", buffering=0)
+    file = os.fdopen(descriptor, "rb")
     try:
         _require_regular(os.fstat(descriptor), path, context)
     except ToolError:
