@@ -25,9 +25,6 @@ BUDGETS: Final[Mapping[ThinkingLevel, int]] = {
 """Tokens of reasoning by level, for models that are given a budget."""
 
 MIN_BUDGET: Final = 1_024
-MIN_MAX_TOKENS: Final = 1_024
-MARGIN: Final = 4_096
-"""Tokens that are kept free between a prompt, as it is estimated, and the end of the window."""
 
 UNKNOWN: Final = ModelFacts(window=128_000, max_output=4_096, thinking="none", images=False)
 
@@ -177,12 +174,3 @@ def thinking_level(level: ThinkingLevel | None, facts: ModelFacts) -> ThinkingLe
     thinking = [name for name in known if name != "off"] or known
     rank = LEVELS.index(wanted)
     return min(thinking, key=lambda name: (abs(LEVELS.index(name) - rank), LEVELS.index(name)))
-
-
-def clamp_max_tokens(wanted: int, facts: ModelFacts, live: int, budget: int = 0) -> int:
-    """WANTED output tokens, lowered to what fits behind a prompt of about LIVE tokens; never raised.
-
-    It is not lowered below what an answer needs (`MIN_MAX_TOKENS`, or one more than BUDGET, the reasoning's tokens).
-    """
-    fits = facts.window - live - MARGIN
-    return min(wanted, facts.max_output, max(fits, MIN_MAX_TOKENS, budget + 1))

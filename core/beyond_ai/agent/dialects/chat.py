@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from beyond_ai.agent.dialects.chat_stream import REASONING_FIELDS, ChatDecoder
+from beyond_ai.agent.dialects.chat_stream import CONTENT, REASONING_FIELDS, ChatDecoder
 from beyond_ai.agent.dialects.choice import Family, family_of
 from beyond_ai.agent.dialects.dialect import Dialect, WireOptions, WireRequest
 from beyond_ai.agent.dialects.history import Rules, legal_history
@@ -183,7 +183,7 @@ def _put_back(block: Thinking, written: JsonObject) -> None:
         written[block.field] = before + block.thinking if isinstance(before, str) else block.thinking
         if block.signature and block.signature.startswith("["):
             written["reasoning_details"] = json.loads(block.signature)
-    elif block.field == "content":  # Mistral: a part of the content
+    elif block.field == CONTENT:
         thinking = {"type": "thinking", "thinking": [{"type": "text", "text": block.thinking}]}
         text = written["content"]
         written["content"] = [thinking, {"type": "text", "text": text}] if text else [thinking]

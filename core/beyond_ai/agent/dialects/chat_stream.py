@@ -32,6 +32,8 @@ from beyond_ai.agent.model import (
 from beyond_ai.spec.conversation import JsonObject, StopReason, Text, Thinking, TokenUsage
 
 REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_text")
+CONTENT: Final = "content"
+"""Where Mistral has its reasoning: a part of the content."""
 
 _STOPS: Final[dict[str, StopReason]] = {
     "stop": "end_turn",
@@ -146,7 +148,7 @@ class ChatDecoder:
     def _reasoning(self, delta: JsonObject) -> str:
         """The reasoning of DELTA: of the member that it first came in, as some send it in two at once."""
         if self._thinking_field is not None:
-            return text_of(delta.get(self._thinking_field))
+            return text_of(delta.get(self._thinking_field)) if self._thinking_field != CONTENT else ""
         for field in REASONING_FIELDS:
             if text := text_of(delta.get(field)):
                 self._thinking_field = field
@@ -170,7 +172,7 @@ class ChatDecoder:
             texts = [text_of(object_of(piece).get("text")) for piece in list_of(part.get("thinking"))]
             thinking = "".join(texts) or text_of(part.get("thinking"))
             if thinking:
-                self._thinking_field = self._thinking_field or "content"
+                self._thinking_field = self._thinking_field or CONTENT
                 return [self._think(thinking)]
         elif text := text_of(part.get("text")):
             return [self._say(text)]
