@@ -94,8 +94,9 @@ def legal_chat(body: Body) -> None:
         if role == "tool":
             assert message["tool_call_id"] in waiting, "a result without a call"
             waiting.remove(message["tool_call_id"])
-            assert isinstance(message["content"], str)
-            assert message["content"]
+            parts = message["content"]
+            assert parts, "an empty result"
+            assert isinstance(parts, str) or all(part["type"] == "text" for part in parts), "a result holds only text"
             before = role
             continue
         assert not waiting, "a call without a result"
@@ -169,6 +170,7 @@ def legal_responses(body: Body) -> None:
 def _responses_message(item: Body) -> None:
     assert item["role"] in ("user", "assistant")
     assert item["content"]
+    assert isinstance(item["content"], list)
     for part in item["content"]:
         if item["role"] == "assistant":
             assert part["type"] == "output_text"
