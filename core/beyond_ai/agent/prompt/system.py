@@ -32,15 +32,14 @@ class PromptParts:
     skills: str = ""
 
 
-def compose(parts: PromptParts, tools: Collection[str], sections: Iterable[str], cwd: Path, today: date) -> str:
-    """The system prompt of a run with TOOLS, by name; SECTIONS are what hooks add."""
+def compose(parts: PromptParts, tools: Collection[str], cwd: Path, today: date) -> str:
+    """The system prompt of a run with TOOLS, by name; what hooks add stands behind it."""
     base = parts.base if parts.base is not None and parts.base.strip() else built_in(tools)
     pieces = [base.strip(), *(text.strip() for text in parts.appended)]
     if parts.context:
         pieces.append(_project(parts.context))
     if "read" in tools:
         pieces.append(parts.skills)
-    pieces += [section.strip() for section in sections]
     pieces.append(f"Date: {today.isoformat()}\nWorking directory: {cwd}")
     return "\n\n".join(piece for piece in pieces if piece)
 
