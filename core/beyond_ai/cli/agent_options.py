@@ -68,6 +68,16 @@ MaxTokensTotal = Annotated[
     ),
 ]
 MaxSeconds = Annotated[float | None, _option(LIMITS, "--max-seconds", metavar="N", min=0, help="Time of one task.")]
+Retries = Annotated[
+    int,
+    _option(
+        LIMITS,
+        "--retries",
+        metavar="N",
+        min=0,
+        help="How often a request is repeated that failed and may succeed later. [default: 4, within 120 s]",
+    ),
+]
 
 Thinking = Annotated[
     str | None,

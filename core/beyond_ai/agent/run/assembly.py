@@ -172,6 +172,7 @@ def _settings(options: RunOptions, session: Session, schema: JsonObject | None) 
         max_turns=options.max_turns,
         max_tokens_total=options.max_tokens_total,
         max_seconds=options.max_seconds,
+        retries=options.retries,
         compaction=CompactionSettings(enabled=options.compaction),
     )
 

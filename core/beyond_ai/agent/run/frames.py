@@ -54,7 +54,10 @@ class Frames:
 
     def line(self, members: Mapping[str, object]) -> bytes:
         """MEMBERS as the next line."""
-        frame = {"kind": members["kind"], "seq": self._seq, "ts": round(time.time(), 3), **members}
+        frame: JsonObject = {"kind": members["kind"], "seq": self._seq}
+        if frame["kind"] != "delta":  # of which there are very many
+            frame["ts"] = round(time.time(), 3)
+        frame |= members
         self._seq += 1
         data = _encoded(frame)
         if len(data) <= LARGEST:
@@ -67,7 +70,7 @@ class Frames:
             data = _encoded(shorter)
             if len(data) <= LARGEST:
                 return data
-        return _encoded({"kind": frame["kind"], "seq": frame["seq"], "ts": frame["ts"], "cut": [], **whole})
+        return _encoded({"kind": frame["kind"], "seq": frame["seq"], "cut": [], **whole})
 
     def _spilled(self, data: bytes, seq: object) -> JsonObject:
         """Where the whole of a frame is put."""

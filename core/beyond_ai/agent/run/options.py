@@ -49,6 +49,7 @@ class RunOptions:
     max_turns: int | None = None
     max_tokens_total: int | None = None
     max_seconds: float | None = None
+    retries: int = 4
     thinking: ThinkingLevel | None = None
     temperature: float | None = None
     system_prompt: str | None = None

@@ -1,0 +1,33 @@
+"""A place for an agent to work in, with the session's gateway behind it and a scripted model behind that."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.agent.agent_process import Place
+
+from beyond_ai.testing import GatewayProcess
+from beyond_ai.testing.model import Reply, ScriptedModel
+
+Model = Callable[..., ScriptedModel]
+
+
+@pytest.fixture
+def place(tmp_path: Path, gateway: GatewayProcess) -> Place:
+    """An empty folder, and an empty home."""
+    for name in ("work", "home"):
+        (tmp_path / name).mkdir()
+    return Place(tmp_path / "work", tmp_path / "home", gateway.url)
+
+
+@pytest.fixture
+def model(upstream_listener: socket.socket) -> Iterator[Model]:
+    """`model(turn, ...)` lets the model behind the gateway play these turns; a request without one fails the test."""
+    with ExitStack() as stack:
+
+        def play(*turns: Reply, then: Reply | None = None) -> ScriptedModel:
+            return stack.enter_context(ScriptedModel(*turns, then=then, listener=upstream_listener.dup()))
+
+        yield play
