@@ -142,7 +142,8 @@ class ChatDecoder:
             self._refused = True
             events.append(self._say(refusal))
         for value in list_of(delta.get("tool_calls")):
-            events += self._call_delta(object_of(value))
+            if call := object_of(value):
+                events += self._call_delta(call)
         return events
 
     def _reasoning(self, delta: JsonObject) -> str:

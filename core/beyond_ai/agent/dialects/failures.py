@@ -33,7 +33,7 @@ OVERFLOW: Final = re.compile(
     r"|prompt token count of \d+ exceeds|exceeds the limit of \d+ tokens"  # Copilot
     r"|exceeds? (the )?available context|greater than the context length"  # llama.cpp; LM Studio
     r"|exceeded model token limit|tokens in request more than max tokens"  # Kimi; z.ai
-    r"|tokens. \+ .max_new_tokens. must be"  # Together
+    r"|tokens \+ .max_new_tokens. must be"  # Together
     r"|context.{0,60}(too long|exceed|maximum)|(too long|exceed|maximum).{0,60}context"  # Ollama and others
 )
 _QUOTA: Final = re.compile(
@@ -72,7 +72,7 @@ _RETRIED: Final = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 521, 522, 5
 
 @dataclass(frozen=True, slots=True)
 class _Complaint:
-    """An error in a provider's words: `kinds` are its type and code, `text` all that it says, in lower case."""
+    """An error in a provider's words: `kinds` are its type and code, `text` all to judge it by, in lower case."""
 
     message: str
     kinds: tuple[str, ...]
@@ -193,7 +193,7 @@ def _plain(text: str) -> _Complaint:
     if text[:1] == "<":
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         text = title.group(1).strip() if title else ""
-    return _Complaint(text[:MAX_MESSAGE], (), None, text[:MAX_MESSAGE].lower())
+    return _Complaint(text[:MAX_MESSAGE], (), None, _judged(text))
 
 
 def _complaint(error: object) -> _Complaint:
@@ -209,7 +209,12 @@ def _complaint(error: object) -> _Complaint:
     kinds = tuple(value for name in ("code", "type", "status") if isinstance(value := fields.get(name), str))
     status = next((s for n in ("status_code", "code", "status") if (s := _status(fields.get(n)))), None)
     message = (message or json.dumps(error, ensure_ascii=False))[:MAX_MESSAGE]
-    return _Complaint(message, kinds, status, " ".join((message, *kinds)).lower())
+    return _Complaint(message, kinds, status, _judged(" ".join((*kinds, message))))
+
+
+def _judged(text: str) -> str:
+    """TEXT without addresses: a page about billing is named for too many requests, too."""
+    return re.sub(r"https?://\S+", "", text[:MAX_MESSAGE].lower())
 
 
 def _first_text(fields: Mapping[str, object], *names: str) -> str:
