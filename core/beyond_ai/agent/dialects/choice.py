@@ -11,12 +11,12 @@ Family = Literal["openai", "openrouter", "deepseek", "mistral", "together", "zai
 """Whose additions to Chat Completions and Responses are spoken; `other` is the plain form."""
 
 _OPENAI: Final = re.compile(r"(gpt-[45]|o[134](-|$)|chatgpt-|codex-)")
-_HOSTS: Final[dict[str, Family]] = {
+_PROVIDERS: Final[dict[str, Family]] = {
+    "openai": "openai",
     "openrouter": "openrouter",
     "deepseek": "deepseek",
     "mistral": "mistral",
     "together": "together",
-    "z.ai": "zai",
     "zai": "zai",
     "groq": "groq",
     "cerebras": "other",
@@ -64,22 +64,18 @@ def dialect_of(name: str) -> Dialect:
 
 
 def provider_of(base_url: str) -> str:
-    """Who is behind BASE_URL, as far as it says: the gateway's first path segment, or a provider's own host."""
+    """Who is behind BASE_URL, as far as it says: a provider's own host, or the first segment of a gateway's path."""
     parts = urlsplit(base_url)
-    segments = [segment for segment in parts.path.split("/") if segment and not re.fullmatch(r"v\d+", segment)]
-    for place in [segments[0].lower() if segments else "", parts.hostname or ""]:
-        for word in ("openai", *_HOSTS):
-            if word == place or f".{word}." in f".{place}" or (word == "z.ai" and place.endswith("z.ai")):
-                return word
-    return ""
+    name, _, top = ".".join((parts.hostname or "").rsplit(".", 2)[-2:]).partition(".")
+    host = f"{name}ai" if top == "ai" and name in ("x", "z") else name
+    segment = parts.path.strip("/").partition("/")[0].lower()
+    return next((place for place in (host, segment) if place in _PROVIDERS), "")
 
 
 def family_of(provider: str, model: str) -> Family:
     """Whose ways to speak: those of PROVIDER, where it is known, else of those who made MODEL."""
-    if provider == "openai":
-        return "openai"
-    if provider in _HOSTS:
-        return _HOSTS[provider]
+    if provider in _PROVIDERS:
+        return _PROVIDERS[provider]
     if is_openai(model):
         return "openai"
     name = model.lower().rsplit("/", 1)[-1]
