@@ -7,6 +7,8 @@ next byte, none to the whole. httpx is imported when the first request goes out.
 import asyncio
 import contextlib
 import json
+import os
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
@@ -67,6 +69,7 @@ class HttpModelTransport:
         self._idle_seconds = idle_seconds
         self._client: httpx.AsyncClient | None = None
         self._where = _authority(base_url)
+        self._flaw = _flaw(base_url, key)
 
     def facts(self, model: str) -> ModelFacts:
         """What is known of MODEL."""
@@ -78,6 +81,8 @@ class HttpModelTransport:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[StreamEvent, None]:
         """The answer to REQUEST. Closing it closes the connection at once: the provider stops there and then."""
+        if self._flaw is not None:
+            raise ModelFailure("config", self._flaw)
         dialect = dialect_of(self.dialect(request.model))
         wire = dialect.encode(request, self.facts(request.model), self._options)
         body = wire.body if self.rewrite_payload is None else await self.rewrite_payload(wire.body)
@@ -113,7 +118,7 @@ class HttpModelTransport:
         except httpx.HTTPError as error:
             raise self._failure(error) from None
         except (httpx.InvalidURL, UnicodeError) as error:
-            raise ModelFailure("config", f"AI_GATEWAY_URL is not a URL that can be asked: {error}") from None
+            raise ModelFailure("config", f"AI_GATEWAY_URL holds what no URL can be: {error}") from None
 
     def _open(self) -> "httpx.AsyncClient":
         """The client, made when it is first needed."""
@@ -124,7 +129,7 @@ class HttpModelTransport:
             tls = parts.scheme == "https"
             self._client = httpx.AsyncClient(
                 # What TLS needs takes tens of milliseconds to load: not for a gateway on plain HTTP.
-                verify=tls,
+                verify=_tls_context() if tls else False,
                 http2=tls and find_spec("h2") is not None,
                 # No proxy on the way to this machine itself.
                 trust_env=parts.hostname not in ("localhost", "127.0.0.1", "::1"),
@@ -134,8 +139,6 @@ class HttpModelTransport:
         return self._client
 
     def _headers(self, wire: WireRequest) -> dict[str, str]:
-        if not self._key or not self._key.isascii() or not self._key.isprintable() or " " in self._key:
-            raise ModelFailure("config", "AI_AGENT_KEY, or --key, holds what no key can be")
         from beyond_ai.version import VERSION
 
         return {
@@ -152,8 +155,6 @@ class HttpModelTransport:
         import httpx
 
         said = str(error) or type(error).__name__
-        if isinstance(error, httpx.UnsupportedProtocol):
-            return ModelFailure("config", f"AI_GATEWAY_URL must begin with http:// or https://: {said}")
         if isinstance(error, httpx.ConnectTimeout):
             waited = f"within {self._connect_seconds:g} s"
             return ModelFailure("timeout", f"{self._where} could not be reached {waited}", retryable=True)
@@ -240,7 +241,34 @@ async def _expect_stream(response: "httpx.Response", where: str) -> None:
     )
 
 
+def _tls_context() -> ssl.SSLContext:
+    """A context that trusts the system's roots, or certifi's where the system has none."""
+    context = ssl.create_default_context()
+    paths = ssl.get_default_verify_paths()
+    if not paths.cafile and not (paths.capath and os.listdir(paths.capath)):
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    return context
+
+
 def _authority(base_url: str) -> str:
     """Host and port of BASE_URL, for people: no path, and no password."""
-    parts = urlsplit(base_url)
-    return parts.netloc.rpartition("@")[2] or base_url
+    try:
+        return urlsplit(base_url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
+
+
+def _flaw(base_url: str, key: str) -> str | None:
+    """Why nothing can be asked at BASE_URL with KEY, neither of which it repeats; None when there is no reason."""
+    try:
+        parts = urlsplit(base_url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or not base_url.isprintable() or " " in base_url:
+        return "AI_GATEWAY_URL is not the URL of a gateway: it looks like http://127.0.0.1:8080"
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        return "AI_AGENT_KEY, or --key, holds what no key can be"
+    return None

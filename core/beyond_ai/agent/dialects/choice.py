@@ -65,7 +65,10 @@ def dialect_of(name: str) -> Dialect:
 
 def provider_of(base_url: str) -> str:
     """Who is behind BASE_URL, as far as it says: a provider's own host, or the first segment of a gateway's path."""
-    parts = urlsplit(base_url)
+    try:
+        parts = urlsplit(base_url)
+    except ValueError:
+        return ""
     name, _, top = ".".join((parts.hostname or "").rsplit(".", 2)[-2:]).partition(".")
     host = f"{name}ai" if top == "ai" and name in ("x", "z") else name
     segment = parts.path.strip("/").partition("/")[0].lower()
