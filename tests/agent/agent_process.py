@@ -63,7 +63,8 @@ class Place:
 
     def environ(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of a run."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AI_")}
+        left_out = ("AI_", "PYTHONDONTWRITEBYTECODE")  # a start without byte code takes half as long again
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         own = {"HOME": str(self.home), "AI_GATEWAY_URL": self.gateway_url, "AI_AGENT_KEY": VIRTUAL_KEY}
         return {**inherited, **own, **self.environment, **(more or {})}
 

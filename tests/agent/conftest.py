@@ -14,12 +14,21 @@ from beyond_ai.testing.model import Reply, ScriptedModel
 Model = Callable[..., ScriptedModel]
 
 
+@pytest.fixture(scope="session")
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all agents of the session keep their byte code; filled once, not by several at a time."""
+    folder = tmp_path_factory.mktemp("bytecode")
+    place = Place(folder, folder, "http://127.0.0.1:9", {"PYTHONPYCACHEPREFIX": str(folder / "cache")})
+    place.run("--retries", "0", "hello", within=60)
+    return folder / "cache"
+
+
 @pytest.fixture
-def place(tmp_path: Path, gateway: GatewayProcess) -> Place:
+def place(tmp_path: Path, gateway: GatewayProcess, bytecode: Path) -> Place:
     """An empty folder, and an empty home."""
     for name in ("work", "home"):
         (tmp_path / name).mkdir()
-    return Place(tmp_path / "work", tmp_path / "home", gateway.url)
+    return Place(tmp_path / "work", tmp_path / "home", gateway.url, {"PYTHONPYCACHEPREFIX": str(bytecode)})
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_a_task_is_done_on_every_wire(task: CodingTask, model: Model, place: Pla
 def _prepared(task: CodingTask, folder: Path, like: Place) -> Place:
     for name in ("work", "home"):
         (folder / name).mkdir(parents=True)
-    there = Place(folder / "work", folder / "home", like.gateway_url)
+    there = Place(folder / "work", folder / "home", like.gateway_url, like.environment)
     there.write(task.files)
     task.prepare(there)
     return there

@@ -1,8 +1,10 @@
 """One `agent run` from its options to its exit code, whatever happens on the way."""
 
 import asyncio
+import gc
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -87,12 +89,15 @@ class Program:
     # the run
 
     def _run(self, words: Sequence[str]) -> Ending:
+        _start_lightly()
         from beyond_ai.agent.run.assembly import assemble
 
         tasks = self._tasks(words)
         agent = self._agent = assemble(self._options, self._view, self._warn)
         self._begin_frames(agent)
         self._let_ask(agent)
+        gc.freeze()  # what is there now stays, and need not be looked through again and again
+        gc.enable()
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(self._drive(agent, tasks))
@@ -271,6 +276,14 @@ class Program:
         self._view.line(limits_line(self._agent.settings.limits))
         if self._agent.session.path is not None:
             self._view.line(f"session {self._agent.session.path}")
+
+
+def _start_lightly() -> None:
+    """Leave out what makes a start long and a run no better: a twelfth of it is collecting garbage of imports, and an
+    eighth is httpx's own command line with rich and its lexers, which httpx can do without.
+    """
+    gc.disable()
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # an import of it fails, as where it is not installed
 
 
 def code_of(error: BeyondError) -> str:
