@@ -75,8 +75,8 @@ class Answering:
     async def _request(self) -> ModelRequest:
         conversation, settings = self._conversation, self._parts.settings
         problem = flaw(conversation.messages)
-        if problem is not None:
-            raise ModelFailure("internal", f"the conversation cannot be sent: {problem}")
+        if problem is not None:  # the dialect mends it
+            await self._parts.emitter.notice(f"the conversation is out of order: {problem}")
         with self._stop.interrupting():
             messages = await self._parts.hooks.context(conversation.messages)
         live = self._compactor.live_tokens

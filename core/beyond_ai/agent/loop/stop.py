@@ -36,8 +36,14 @@ class Interrupting:
         return self
 
     def fire(self) -> None:
-        """Interrupt what waits here; nothing when the stop comes from within it."""
-        if self._task is not None and self._task is not asyncio.current_task():
+        """Interrupt what waits here. When the stop comes from within it, it may first get to where it waits."""
+        if self._task is asyncio.current_task():
+            asyncio.get_running_loop().call_soon(self._cancel)
+        else:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
             self._fired = True
             self._task.cancel()
 
@@ -45,9 +51,10 @@ class Interrupting:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stop.unwatch(self)
-        if self._fired and self._task is not None:
-            left = self._task.uncancel()
-            if left <= self._before and kind is not None and issubclass(kind, asyncio.CancelledError):
+        task, self._task = self._task, None
+        if self._fired and task is not None:
+            left = task.uncancel()
+            if left <= self._before and kind is not None:  # whatever the interrupted code made of it
                 raise Stopped from None
 
 
