@@ -33,10 +33,14 @@ def place(tmp_path: Path, gateway: GatewayProcess, bytecode: Path) -> Place:
 
 @pytest.fixture
 def model(upstream_listener: socket.socket) -> Iterator[Model]:
-    """`model(turn, ...)` lets the model behind the gateway play these turns; a request without one fails the test."""
+    """`model(turn, ...)` lets the model behind the gateway play these turns, in place of those before.
+
+    A request without a turn fails the test.
+    """
     with ExitStack() as stack:
 
         def play(*turns: Reply, then: Reply | None = None) -> ScriptedModel:
+            stack.close()
             return stack.enter_context(ScriptedModel(*turns, then=then, listener=upstream_listener.dup()))
 
         yield play

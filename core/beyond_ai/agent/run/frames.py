@@ -42,9 +42,13 @@ class Frames:
             self.begun = True
             self._output.put(self.line({"kind": "session", "schema": SCHEMA, **members}))
 
-    def put(self, kind: str, **members: object) -> None:
-        """Write a frame of KIND that is no event of the loop."""
+    def put(self, kind: object, **members: object) -> None:
+        """Write a frame of KIND, without waiting for the reader."""
         self._output.put(self.line({"kind": kind, **members}))
+
+    async def room(self) -> None:
+        """Return when the reader has kept up."""
+        await self._output.write(b"")
 
     def end(self, **members: object) -> None:
         """Write the last line; once."""

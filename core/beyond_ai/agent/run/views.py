@@ -1,15 +1,17 @@
 """What a run is shown by, and the descriptors under it."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final, Protocol
 
-from beyond_ai.agent.run.frames import Frames
+from beyond_ai.agent.run.frames import Frames, members_of
 from beyond_ai.agent.run.output import Output
 from beyond_ai.agent.run.text import TextView
-from beyond_ai.spec.agent_event import AgentEvent
+from beyond_ai.spec.agent_event import AgentEvent, Delta
 
 STDOUT: Final = 1
 STDERR: Final = 2
@@ -32,22 +34,46 @@ class View(Protocol):
 
 
 class JsonView:
-    """Frames on stdout; what is for people alone goes to stderr."""
+    """Frames on stdout; what is for people alone goes to stderr.
+
+    Deltas that came in one piece are one frame: nothing waits for that, and a reader has a tenth of the lines.
+    """
 
     def __init__(self, frames: Frames, stderr: Output) -> None:
         self.frames: Final = frames
         self._stderr: Final = stderr
+        self._delta: Delta | None = None
 
     async def __call__(self, event: AgentEvent) -> None:
         """Write EVENT."""
-        await self.frames(event)
+        if isinstance(event, Delta):
+            self._add(event)
+            await self.frames.room()
+        else:
+            self._flush()
+            await self.frames(event)
 
     def line(self, text: str) -> None:
         """Tell people TEXT."""
         self._stderr.put(text.encode(errors="replace") + b"\n")
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Write what is held back."""
+        self._flush()
+
+    def _add(self, delta: Delta) -> None:
+        held = self._delta
+        if held is not None and (held.type, held.index) == (delta.type, delta.index):
+            self._delta = replace(held, text=held.text + delta.text)
+            return
+        self._flush()
+        self._delta = delta
+        asyncio.get_running_loop().call_soon(self._flush)  # once all that has been read is handled
+
+    def _flush(self) -> None:
+        held, self._delta = self._delta, None
+        if held is not None:
+            self.frames.put(**members_of(held))
 
 
 def claim_stdout() -> int:
