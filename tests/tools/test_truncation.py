@@ -1,11 +1,13 @@
 """Cutting to whole lines, by example and against a plain model."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beyond_ai import ToolLimits
 from beyond_ai_tools.coding.truncation import clip, first_bytes, fitting, head, last_bytes, size, split, tail
+
+relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TEXTS = st.text(st.sampled_from("ab\n\u00e9\u20ac\U0001f600\r"), max_size=60)
 LIMITS = st.builds(ToolLimits, lines=st.integers(1, 8), bytes=st.integers(1, 40))
@@ -63,6 +65,7 @@ def test_lone_surrogates_do_no_harm() -> None:
     tail(text, ToolLimits(bytes=5)).text.encode()
 
 
+@relaxed
 @given(TEXTS, LIMITS)
 def test_as_many_whole_lines_as_fit(text: str, limits: ToolLimits) -> None:
     lines = split(text)
@@ -84,6 +87,7 @@ def test_as_many_whole_lines_as_fit(text: str, limits: ToolLimits) -> None:
     assert (cut.last, cut.total, cut.total_bytes) == (len(lines), len(lines), len(text.encode()))
 
 
+@relaxed
 @given(TEXTS, st.integers(0, 40))
 def test_bytes_are_bounded_and_a_prefix_or_suffix(text: str, limit: int) -> None:
     first, last = first_bytes(text, limit), last_bytes(text, limit)

@@ -1,9 +1,9 @@
 """`edit`: replace exact texts in a file, all at once or not at all."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -21,6 +21,9 @@ from beyond_ai_tools.coding.threads import finish
 from beyond_ai_tools.coding.truncation import head
 
 _MAX_BYTES: Final = 64 * 2**20
+_MAX_LINES: Final = 1_000_000
+"""Of a file; with the bytes, this bounds the memory that matching takes."""
+_MAX_REPLACEMENTS: Final = 200_000
 
 
 class OneEdit(BaseModel):
@@ -133,11 +136,14 @@ def _matches(
     matches: list[_Match] = []
     refusals: list[str] = []
     for index, one in enumerate(edits, start=1):
-        spans, loosely = exact(document.text, one.old_string), False
+        spans, loosely = _first(exact(document.text, one.old_string)), False
         if not spans:
             normalised = normalised or Normalised(document.text)
-            spans, loosely = normalised.find(one.old_string), True
-        if not spans:
+            spans, loosely = _first(normalised.find(one.old_string)), True
+        if len(spans) > _MAX_REPLACEMENTS:
+            many = f"old_string is found more than {_MAX_REPLACEMENTS} times: use bash, as with sed."
+            refusals.append(_label(index, edits) + many)
+        elif not spans:
             refusal = not_found(document, one.old_string, one.new_string)
             if any(one.old_string in other.new_string for other in edits if other is not one):
                 refusal += "\nEvery edit is matched against the file as it was before the call."
@@ -157,6 +163,10 @@ def _matches(
                 f"{document.line_at(second.span.start)}: make them one edit."
             )
     return matches
+
+
+def _first(spans: Iterator[Span]) -> list[Span]:
+    return list(islice(spans, _MAX_REPLACEMENTS + 1))
 
 
 def _match(index: int, text: str, span: Span, edit: OneEdit, *, loosely: bool) -> _Match:
@@ -186,6 +196,8 @@ def _read(path: Path, context: ToolContext) -> bytes:
             raise failure(error, "read", path, context) from error
     if len(data) > _MAX_BYTES:
         raise ToolError(f"{show(path, context)} is too large for edit: more than {_MAX_BYTES >> 20} MiB. Use bash.")
+    if data.count(b"\n") > _MAX_LINES:
+        raise ToolError(f"{show(path, context)} is too large for edit: more than {_MAX_LINES} lines. Use bash.")
     return data
 
 

@@ -4,7 +4,6 @@ The second way compares both in a normal form: NFKC, with straight quotes, plain
 blanks at the ends of lines. What it finds is a span of the text as it is.
 """
 
-import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,6 @@ _ALIKE: Final = str.maketrans(
         **dict.fromkeys("\u200b\u2060\ufeff", ""),
     }
 )
-_TO_FOLD: Final = re.compile(f"[{''.join(map(chr, _ALIKE))}]")
 _JAMO: Final = range(0x1160, 0x1200)
 """These join the character before them, though they are not called combining."""
 
@@ -33,14 +31,12 @@ class Span(NamedTuple):
     end: int
 
 
-def exact(text: str, wanted: str) -> list[Span]:
+def exact(text: str, wanted: str) -> Iterator[Span]:
     """All places of WANTED in TEXT, also those that overlap."""
-    found = []
     start = text.find(wanted)
     while start >= 0:
-        found.append(Span(start, start + len(wanted)))
+        yield Span(start, start + len(wanted))
         start = text.find(wanted, start + 1)
-    return found
 
 
 def apart(spans: list[Span]) -> list[Span]:
@@ -58,9 +54,9 @@ def common_start(one: Sequence[str], other: Sequence[str]) -> int:
     return next((index for index in range(shorter) if one[index] != other[index]), shorter)
 
 
-def fold(line: str) -> str:
-    """LINE in normal form, blanks at its end included."""
-    return line if _is_normal(line) else "".join(form for _, _, form in _clusters(line))
+def fold(text: str) -> str:
+    """TEXT in normal form, line by line, but with the blanks at the ends of lines."""
+    return text if text.isascii() else unicodedata.normalize("NFKC", text.translate(_ALIKE)).translate(_ALIKE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,34 +64,28 @@ class _Line:
     """A line in normal form. `starts` and `ends` say for each of its characters where in the line it comes from."""
 
     text: str
-    starts: list[int] | None
-    ends: list[int] | None
-    blank_from: int
-    """where in the line the blanks at its end begin"""
+    starts: Sequence[int]
+    ends: Sequence[int]
 
 
 class Normalised:
     """TEXT in normal form, to look for something in it."""
 
     def __init__(self, text: str) -> None:
-        lines = text.split("\n")
-        self._lines = [_normal(line) for line in lines]
-        self._lengths = [len(line) for line in lines]
-        self._origins = list(accumulate((length + 1 for length in self._lengths), initial=0))
-        self._places = list(accumulate((len(line.text) + 1 for line in self._lines), initial=0))
-        self._text = "\n".join(line.text for line in self._lines)
+        self._lines = text.split("\n")
+        self._forms = [line.rstrip() for line in fold(text).split("\n")]
+        self._origins = list(accumulate((len(line) + 1 for line in self._lines), initial=0))
+        self._places = list(accumulate((len(form) + 1 for form in self._forms), initial=0))
+        self._text = "\n".join(self._forms)
 
-    def find(self, wanted: str) -> list[Span]:
+    def find(self, wanted: str) -> Iterator[Span]:
         """All places of WANTED. None where nothing of it is left in normal form."""
-        lines = wanted.split("\n")
-        normal = "\n".join(_normal(line).text for line in lines)
+        lines = fold(wanted).split("\n")
+        normal = "\n".join(line.rstrip() for line in lines)
         if not normal.strip("\n"):
-            return []
+            return
         # blanks that were left out here must be left out there: they are not just anything that follows
-        to_line_end = _normal(lines[-1]).blank_from < len(lines[-1])
-        return list(self._spans(normal, to_line_end=to_line_end))
-
-    def _spans(self, normal: str, *, to_line_end: bool) -> Iterator[Span]:
+        to_line_end = lines[-1] != lines[-1].rstrip()
         for place in exact(self._text, normal):
             if to_line_end and self._text[place.end : place.end + 1] not in {"", "\n"}:
                 continue
@@ -106,53 +96,55 @@ class Normalised:
     def _start(self, place: int) -> int | None:
         """Where what begins at PLACE begins in the text; None when that is within a character."""
         index = bisect_right(self._places, place) - 1
-        line, column = self._lines[index], place - self._places[index]
-        origin = self._origins[index]
-        if column == len(line.text):
-            return origin + self._lengths[index]
-        if line.starts is None:
-            return origin + column
-        if column and line.starts[column] == line.starts[column - 1]:
+        column = place - self._places[index]
+        if column == len(self._forms[index]):
+            return self._origins[index] + len(self._lines[index])
+        line = _mapped(self._lines[index])
+        if line.text != self._forms[index] or (column and line.starts[column] == line.starts[column - 1]):
             return None
-        return origin + line.starts[column]
+        return self._origins[index] + line.starts[column]
 
     def _end(self, place: int, *, to_line_end: bool) -> int | None:
         """Where what ends before PLACE ends in the text; None when that is within a character."""
         index = bisect_right(self._places, place) - 1
-        line, column = self._lines[index], place - self._places[index]
-        origin = self._origins[index]
+        column = place - self._places[index]
         if to_line_end:
-            return origin + self._lengths[index]
-        if not column or line.ends is None:
-            return origin + column
+            return self._origins[index] + len(self._lines[index])
+        if not column:
+            return self._origins[index]
+        line = _mapped(self._lines[index])
+        if line.text != self._forms[index]:
+            return None
         if column < len(line.text) and line.ends[column] == line.ends[column - 1]:
             return None
-        return origin + line.ends[column - 1]
+        return self._origins[index] + line.ends[column - 1]
 
 
-def _normal(line: str) -> _Line:
-    if _is_normal(line):
+def _mapped(line: str) -> _Line:
+    if line.isascii():
         text = line.rstrip()
-        return _Line(text, None, None, len(text))
-    text, starts, ends = "", [], []
+        return _Line(text, range(len(text)), range(1, len(text) + 1))
+    text = ""
+    starts: list[int] = []
+    ends: list[int] = []
     for start, end, form in _clusters(line):
         text += form
         starts += [start] * len(form)
         ends += [end] * len(form)
-    text = text.rstrip()
-    return _Line(text, starts, ends, ends[len(text) - 1] if text else 0)
-
-
-def _is_normal(line: str) -> bool:
-    return line.isascii() or (unicodedata.is_normalized("NFKC", line) and not _TO_FOLD.search(line))
+    return _Line(text.rstrip(), starts, ends)
 
 
 def _clusters(line: str) -> Iterator[tuple[int, int, str]]:
     """The characters of LINE with what combines with them: where they stand, and their normal form."""
     start = 0
     for position in range(1, len(line) + 1):
-        if position < len(line) and (unicodedata.combining(line[position]) or ord(line[position]) in _JAMO):
+        if position < len(line) and _joins(line[position]):
             continue
-        form = unicodedata.normalize("NFKC", line[start:position].translate(_ALIKE)).translate(_ALIKE)
-        yield start, position, form
+        yield start, position, fold(line[start:position])
         start = position
+
+
+def _joins(character: str) -> bool:
+    """Whether CHARACTER is one with what stands before it, or leaves no trace."""
+    form = fold(character)
+    return not form or unicodedata.combining(form[0]) > 0 or ord(form[0]) in _JAMO

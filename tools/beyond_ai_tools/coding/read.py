@@ -15,7 +15,7 @@ from beyond_ai_tools.coding.arguments import Arguments
 from beyond_ai_tools.coding.binary import PROBED, binary_kind
 from beyond_ai_tools.coding.numbering import numbered
 from beyond_ai_tools.coding.paths import failure, open_file, resolve, show
-from beyond_ai_tools.coding.truncation import fitting
+from beyond_ai_tools.coding.truncation import fitting, lines_shown
 from beyond_ai_tools.coding.window import Line, window
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -102,15 +102,10 @@ def _lines(file: BinaryIO, name: str, arguments: ReadArguments, context: ToolCon
     kept = max(fitting(shown, limits), 1)
     last = first + kept - 1
     parts = shown[:kept]
-    if seen.total is None:
-        parts.append(f"[Lines {first}-{last} of a file of {_amount(file.seek(0, os.SEEK_END))} shown. {_next(last)}]")
-    elif last < seen.total:
-        parts.append(f"[Lines {first}-{last} of {seen.total} shown. {_next(last)}]")
+    if seen.total is None or last < seen.total:
+        whole = seen.total or f"a file of {_amount(file.seek(0, os.SEEK_END))}"
+        parts.append(f"[{lines_shown(first, last)} of {whole} shown. Use offset={last + 1} to continue.]")
     return "\n".join(parts + _notes(texts[:kept]))
-
-
-def _next(last: int) -> str:
-    return f"Use offset={last + 1} to continue."
 
 
 def _notes(texts: Sequence[_Text]) -> list[str]:

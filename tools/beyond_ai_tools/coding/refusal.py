@@ -21,8 +21,9 @@ LISTED: Final = 20
 """How many places are told by their numbers."""
 _LINE_BYTES_SHOWN: Final = 300
 _LINES_COMPARED: Final = 5_000
+_CHARACTERS_COMPARED: Final = 200
 _LEAST_LIKENESS: Final = 0.6
-_EXCERPT: Final = 40
+_EXCERPT: Final = 80
 _SURELY_APPLIED: Final = 4
 """How many characters a new text must have to say that it is in the file already."""
 
@@ -111,46 +112,48 @@ def _miswritten(text: str, wanted: str) -> str:
 
 def _nearest(lines: Sequence[str], wanted: Sequence[str]) -> _Region | None:
     """The lines that have most in common with WANTED; None when no line comes near any."""
-    loose = [_loose(line) for line in wanted]
+    loose = _loose(wanted)
     where: dict[str, list[int]] = {}
     for index, key in enumerate(loose):
         if key:
             where.setdefault(key, []).append(index)
     if not where:
         return None
+    keys = _loose(lines)
     votes: Counter[int] = Counter()
-    for number, line in enumerate(lines):
-        for index in where.get(_loose(line), ()):
+    for number, key in enumerate(keys):
+        for index in where.get(key, ()):
             votes[number - index] += len(loose[index])
     if not votes:
-        votes = _alike(lines, loose)
+        votes = _alike(keys, loose)
     if not votes:
         return None
     start = max(votes, key=lambda start: (votes[start], -start))
     return _Region(max(start, 0), min(start + len(wanted), len(lines)))
 
 
-def _alike(lines: Sequence[str], loose: Sequence[str]) -> Counter[int]:
+def _alike(keys: Sequence[str], loose: Sequence[str]) -> Counter[int]:
     """Where a line is like the longest of those that are LOOSE, or holds it, though none is the same."""
     index = max(range(len(loose)), key=lambda index: len(loose[index]))
     matcher = SequenceMatcher(autojunk=False)
-    matcher.set_seq2(loose[index])
+    wanted = loose[index][:_CHARACTERS_COMPARED]
+    matcher.set_seq2(wanted)
     votes: Counter[int] = Counter()
     compared = 0
-    for number, line in enumerate(lines):
-        key = _loose(line)
+    for number, key in enumerate(keys):
         if loose[index] in key:
             votes[number - index] = 100
-        elif key and len(key) <= 2 * len(loose[index]) <= 4 * len(key) and compared < _LINES_COMPARED:
+        elif len(key) <= 2 * len(wanted) <= 4 * len(key) and compared < _LINES_COMPARED:
             compared += 1
-            matcher.set_seq1(key)
+            matcher.set_seq1(key[:_CHARACTERS_COMPARED])
             if matcher.quick_ratio() >= _LEAST_LIKENESS and (ratio := matcher.ratio()) >= _LEAST_LIKENESS:
                 votes[number - index] = max(votes[number - index], int(99 * ratio))
     return votes
 
 
-def _loose(line: str) -> str:
-    return "".join(fold(line).casefold().split())
+def _loose(lines: Sequence[str]) -> list[str]:
+    """LINES without what is easily written otherwise: case, blanks, quotes."""
+    return ["".join(line.split()) for line in fold("\n".join(lines)).casefold().split("\n")]
 
 
 def _first_difference(lines: Sequence[str], wanted: Sequence[str], region: _Region) -> str:
@@ -159,8 +162,11 @@ def _first_difference(lines: Sequence[str], wanted: Sequence[str], region: _Regi
         number = region.start + index
         if number >= len(lines):
             return f" The file ends at line {len(lines)}, before the end of old_string."
-        if not _fits(lines[number], line, first=index == 0, last=index == len(wanted) - 1):
-            return f" At line {number + 1} {_difference(lines[number], line)}."
+        there, last = lines[number], index == len(wanted) - 1
+        if not _fits(there, line, first=index == 0, last=last):
+            if last and there.lstrip().startswith(line.lstrip()):
+                there = there[: there.index(line.lstrip()) + len(line.lstrip())]
+            return f" At line {number + 1} {_difference(there, line)}."
     return ""
 
 
@@ -216,8 +222,7 @@ def _character(character: str) -> str:
 
 
 def _excerpt(line: str, at: int) -> str:
-    """What of LINE is around AT, in backquotes."""
-    start = max(at - _EXCERPT // 2, 0)
-    return (
-        f"`{'...' if start else ''}{line[start : start + 2 * _EXCERPT]}{'...' if line[start + 2 * _EXCERPT :] else ''}`"
-    )
+    """LINE in backquotes, or what of it is around AT when it is long."""
+    start = max(at - _EXCERPT // 4, 0) if len(line) > _EXCERPT else 0
+    end = start + _EXCERPT
+    return f"`{'...' if start else ''}{line[start:end]}{'...' if line[end:] else ''}`"

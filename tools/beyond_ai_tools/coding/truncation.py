@@ -41,11 +41,14 @@ class Cut:
             return ""
         if self.partial:
             shown = f"{size(self.text)} bytes of line {self.first} of {self.total} shown ({self.total_bytes} in all)"
-        elif self.first == self.last:
-            shown = f"Line {self.first} of {self.total} shown"
         else:
-            shown = f"Lines {self.first}-{self.last} of {self.total} shown"
+            shown = f"{lines_shown(self.first, self.last)} of {self.total} shown"
         return f"[{shown}. {rest}]"
+
+
+def lines_shown(first: int, last: int) -> str:
+    """What lines these are, at the start of a sentence."""
+    return f"Line {first}" if first == last else f"Lines {first}-{last}"
 
 
 def size(text: str) -> int:
