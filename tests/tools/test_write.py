@@ -3,6 +3,7 @@
 import asyncio
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -247,6 +248,42 @@ def test_without_permission_all_stays_as_it_was() -> None:
             assert tree(folder) == before
         assert (folder / "open/read-only").read_text() == "old"
         (folder / "closed").chmod(0o755)
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from beyond_ai_tools.coding import atomic
+from pathlib import Path
+
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+atomic.replace(Path(sys.argv[1]), b"new")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="the system has no files without a name")
+async def test_of_a_process_that_is_killed_nothing_is_left(context: ToolContext) -> None:
+    try:
+        os.close(os.open(context.cwd, os.O_TMPFILE | os.O_WRONLY))
+    except OSError:
+        pytest.skip("the file system has no files without a name")
+    (context.cwd / "a").write_text("old")
+    for name in ("a", "b"):
+        ran = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", KILLED, context.cwd / name], check=False)
+        assert ran.returncode == -signal.SIGKILL
+    assert tree(context.cwd) == ["a"]
+    assert (context.cwd / "a").read_text() == "old"
+
+
+async def test_without_unnamed_files_it_is_the_same(context: ToolContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atomic, "_DESCRIPTORS", "/nowhere")
+    (context.cwd / "a").write_text("old")
+    (context.cwd / "a").chmod(0o640)
+    await wrote(context, "a", "new")
+    assert (context.cwd / "a").stat().st_mode & 0o7777 == 0o640
+    with files_no_larger_than(65_536), pytest.raises(ToolError, match="larger than is allowed"):
+        await wrote(context, "a", "x" * 100_000)
+    assert tree(context.cwd) == ["a"]
+    assert (context.cwd / "a").read_text() == "new"
 
 
 async def test_a_reader_never_sees_half_a_file(context: ToolContext) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
+from typing import Final
+
+_DESCRIPTORS: Final = "/proc/self/fd"
 
 
 def replace(path: Path, data: bytes, *, confirm: Callable[[], None] | None = None) -> None:
@@ -32,14 +35,19 @@ def replace(path: Path, data: bytes, *, confirm: Callable[[], None] | None = Non
 def _replace(path: Path, data: bytes, old: os.stat_result | None, confirm: Callable[[], None] | None) -> None:
     temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(8)}.tmp"
     # a private file must not be readable for a moment; a new one gets what the umask leaves
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600 if old else 0o666)
+    mode = 0o666 if old is None else 0o600
+    unnamed = _open_unnamed(path.parent, mode)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, mode) if unnamed is None else unnamed
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             if old is not None:
-                _keep_owner_and_mode(file.fileno(), old)
-            os.fsync(file.fileno())
+                _keep_owner_and_mode(descriptor, old)
+            os.fsync(descriptor)
+            if unnamed is not None:
+                _give_name(descriptor, temporary)
         if confirm is not None:
             confirm()
         os.replace(temporary, path)
@@ -48,6 +56,26 @@ def _replace(path: Path, data: bytes, old: os.stat_result | None, confirm: Calla
             temporary.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def _open_unnamed(folder: Path, mode: int) -> int | None:
+    """A file without a name, of which nothing is left when the process is killed; None where there is no such thing."""
+    flag = getattr(os, "O_TMPFILE", 0)
+    if not flag or not os.path.isdir(_DESCRIPTORS):
+        return None
+    try:
+        return os.open(folder, flag | os.O_WRONLY | os.O_CLOEXEC, mode)
+    except OSError:  # not on every file system; what else may be wrong shows again with a name
+        return None
+
+
+def _give_name(descriptor: int, path: Path) -> None:
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # with a folder's descriptor Python calls linkat, which can follow the link to the file
+        os.link(f"{_DESCRIPTORS}/{descriptor}", path.name, dst_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
 
 
 def _state(path: Path) -> os.stat_result | None:
