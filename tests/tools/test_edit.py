@@ -217,6 +217,8 @@ async def test_one_bad_edit_stops_them_all(edits: list[dict[str, str]], said: st
         ({}, "old_string is empty. Use write"),
         ({"new_string": "x"}, "old_string is empty. Use write"),
         ({"old_string": "a", "new_string": "a"}, "are the same"),
+        ({"old_string": "a", "new_string": "\ud800"}, "new_string is not valid Unicode"),
+        ({"edits": [one("a", "b"), one("x\ud800", "y")]}, "Edit 2: old_string is not valid Unicode: character 1"),
         ({"old_string": "a\r\n", "new_string": "a\n"}, "are the same, but perhaps for line ends"),
         ({"old_string": "a", "new_string": "b", "edits": [one("a", "c")]}, "Give either edits, or old_string"),
         ({"edits": [one("a", "b"), one("b", "a")], "old_string": ""}, None),

@@ -79,7 +79,14 @@ def test_a_name_that_is_spelled_alike_is_found_but_never_overwritten(
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("", "empty"), ("  ", "empty"), ("a\0b", "NUL"), ("file:///a%00b", "NUL"), ("file://elsewhere/x", "another host")],
+    [
+        ("", "empty"),
+        ("  ", "empty"),
+        ("a\ud800", "not valid Unicode"),
+        ("a\0b", "NUL"),
+        ("file:///a%00b", "NUL"),
+        ("file://elsewhere/x", "another host"),
+    ],
 )
 def test_no_path_at_all_is_refused(text: str, reason: str, context: ToolContext) -> None:
     with pytest.raises(ToolError, match=reason):

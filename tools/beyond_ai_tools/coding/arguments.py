@@ -3,6 +3,8 @@
 from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 
+from beyond_ai import ToolError
+
 
 def _only_what_the_model_needs(schema: JsonDict) -> None:
     """Leave out what pydantic adds for people: every byte of SCHEMA is sent with every request."""
@@ -15,6 +17,14 @@ def _only_what_the_model_needs(schema: JsonDict) -> None:
                 field.pop("title", None)
                 if field.get("default") in ("", False):
                     del field["default"]
+
+
+def encoded(text: str, name: str) -> bytes:
+    """TEXT, which the argument NAME holds, in UTF-8. JSON can say what is no Unicode: that is a ToolError."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ToolError(f"{name} is not valid Unicode: character {error.start} is half of a surrogate pair.") from error
 
 
 class Arguments(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from beyond_ai import Tool, ToolContext, ToolError, ToolLimits, ToolResult, hookimpl
 from beyond_ai_tools.coding import atomic
-from beyond_ai_tools.coding.arguments import Arguments
+from beyond_ai_tools.coding.arguments import Arguments, encoded
 from beyond_ai_tools.coding.diff import unified
 from beyond_ai_tools.coding.document import Change, Document
 from beyond_ai_tools.coding.matching import Normalised, Span, apart, common_start, exact
@@ -119,6 +119,8 @@ def _edits(arguments: EditArguments) -> list[OneEdit]:
     edits = [OneEdit(old_string=_lf(one.old_string), new_string=_lf(one.new_string)) for one in asked]
     for index, one in enumerate(edits, start=1):
         label = _label(index, edits)
+        encoded(one.old_string, f"{label}old_string")
+        encoded(one.new_string, f"{label}new_string")
         if not one.old_string:
             raise ToolError(f"{label}old_string is empty. Use write to make a file or to replace all of one.")
         if one.old_string == one.new_string:

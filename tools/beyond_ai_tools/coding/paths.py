@@ -154,6 +154,10 @@ def _plain(text: str) -> str:
             raise ToolError("The path contains a NUL character.")
     if not text.strip():
         raise ToolError("The path is empty.")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise ToolError("The path is not valid Unicode.") from error
     return text
 
 

@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from beyond_ai import Tool, ToolContext, ToolError, ToolResult, hookimpl
+from beyond_ai import Tool, ToolContext, ToolResult, hookimpl
 from beyond_ai_tools.coding import atomic
-from beyond_ai_tools.coding.arguments import Arguments
+from beyond_ai_tools.coding.arguments import Arguments, encoded
 from beyond_ai_tools.coding.diff import unified
 from beyond_ai_tools.coding.paths import failure, open_file, resolve, show
 from beyond_ai_tools.coding.threads import finish
@@ -25,12 +25,7 @@ class WriteArguments(Arguments):
 async def write(arguments: WriteArguments, context: ToolContext) -> ToolResult:
     """Write the file. Raises ToolError, and then has changed nothing."""
     path = resolve(arguments.path, context, write=True, new=True)
-    try:
-        data = arguments.content.encode()
-    except UnicodeEncodeError as error:
-        raise ToolError(
-            f"content is not valid Unicode: character {error.start} is half of a surrogate pair."
-        ) from error
+    data = encoded(arguments.content, "content")
     return await finish(partial(_write, path, data, context))
 
 
