@@ -1,0 +1,125 @@
+"""Walking a folder as git sees it: what `.gitignore` files name is left out, and so is `.git`.
+
+The rules are git's, whether there is a repository or not: a deeper file is asked first, in each the last line that
+matches decides, and what lies in a folder that is ignored is ignored. Files above the folder count too, up to the top
+of the repository that it is in. Hidden files are no exception, and links are not followed.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from beyond_ai_tools.coding.gitignore import GitIgnore
+
+IGNORE_FILE: Final = ".gitignore"
+REPOSITORY: Final = ".git"
+MAX_IGNORE_FILE: Final = 4 << 20
+"""Bytes; what is longer is no list of patterns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something in the tree. `path` is relative to the top, with slashes."""
+
+    path: str
+    is_folder: bool
+    is_link: bool
+    is_file: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A folder, or a file, that could not be read, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """One file, and the rules that are asked after it.
+
+    `start` is where, in a path from the root of the file system, the part begins that the file is about.
+    """
+
+    start: int
+    file: GitIgnore
+    above: "_Rules | None"
+
+
+class Walk:
+    """One walk through the folder TOP, in the order of paths part by part. `unreadable` fills on the way."""
+
+    def __init__(self, top: Path) -> None:
+        self.unreadable: list[Unreadable] = []
+        self._top = str(top)
+
+    def __iter__(self) -> Iterator[Entry]:
+        stack = [self._folder(self._top, "", self._rules_above())]
+        while stack:
+            for entry, folder, rules in stack[-1]:
+                yield entry
+                if entry.is_folder:
+                    stack.append(self._folder(folder, entry.path, rules))
+                    break
+            else:
+                stack.pop()
+
+    def _rules_above(self) -> _Rules | None:
+        """The rules of the folders above the top, as far as its repository goes."""
+        folders: list[Path] = []
+        top = Path(self._top)
+        if not os.path.lexists(top / REPOSITORY):
+            for folder in top.parents:
+                folders.append(folder)
+                if os.path.lexists(folder / REPOSITORY):
+                    break
+        rules = None
+        for folder in reversed(folders):
+            rules = _added(str(folder), rules)
+        return rules
+
+    def _folder(self, folder: str, path: str, above: _Rules | None) -> Iterator[tuple[Entry, str, _Rules | None]]:
+        """What is in FOLDER, with each one's whole path and the rules that hold below it."""
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: os.fsencode(entry.name))
+        except OSError as error:
+            self.unreadable.append(Unreadable(path or ".", error.strerror or type(error).__name__))
+            return
+        names = {entry.name for entry in entries}
+        if REPOSITORY in names:
+            above = None
+        rules = _added(folder, above) if IGNORE_FILE in names else above
+        for entry in entries:
+            if entry.name == REPOSITORY:
+                continue
+            is_link = entry.is_symlink()
+            is_folder = not is_link and entry.is_dir(follow_symlinks=False)
+            slash = "/" * is_folder
+            if rules is not None and _ignored(entry.path + slash, entry.name + slash, rules):
+                continue
+            below = f"{path}/{entry.name}" if path else entry.name
+            yield Entry(below, is_folder, is_link, entry.is_file(follow_symlinks=False)), entry.path, rules
+
+
+def _added(folder: str, above: _Rules | None) -> _Rules | None:
+    """The rules within FOLDER, given those ABOVE it."""
+    try:
+        with open(os.path.join(folder, IGNORE_FILE), encoding="utf-8-sig", errors="surrogateescape") as file:
+            text = file.read(MAX_IGNORE_FILE)
+    except OSError:
+        return above
+    return _Rules(len(folder.rstrip("/")) + 1, GitIgnore(text), above)
+
+
+def _ignored(path: str, name: str, rules: _Rules | None) -> bool:
+    """Whether PATH, from the root of the file system, is left out; it and its NAME end in a slash for a folder."""
+    while rules is not None:
+        excludes = rules.file.excludes(path[rules.start :], name)
+        if excludes is not None:
+            return excludes
+        rules = rules.above
+    return False
