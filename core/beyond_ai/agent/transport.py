@@ -38,6 +38,7 @@ DRAIN_SECONDS: Final = 0.25
 MAX_ERROR_BYTES: Final = 256 * 1024
 
 _HIDDEN: Final = "[key]"
+_LIKE_THIS: Final = "AI_GATEWAY_URL is not the URL of a gateway: it looks like http://127.0.0.1:8080"
 
 
 class HttpModelTransport:
@@ -264,11 +265,13 @@ def _flaw(base_url: str, key: str) -> str | None:
     """Why nothing can be asked at BASE_URL with KEY, neither of which it repeats; None when there is no reason."""
     try:
         parts = urlsplit(base_url)
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not parts.query
     except ValueError:
-        good = False
+        return _LIKE_THIS
     if not good or not base_url.isprintable() or " " in base_url:
-        return "AI_GATEWAY_URL is not the URL of a gateway: it looks like http://127.0.0.1:8080"
+        return _LIKE_THIS
+    if parts.username is not None or parts.password is not None:
+        return "AI_GATEWAY_URL holds a user's name or a password: the key alone is sent, set AI_AGENT_KEY"
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         return "AI_AGENT_KEY, or --key, holds what no key can be"
     return None

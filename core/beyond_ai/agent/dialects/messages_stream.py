@@ -45,11 +45,12 @@ _STOPS: Final[dict[str, StopReason]] = {
 
 
 class _Open:
-    """A block that is being written."""
+    """A block that is being written, at its neutral index."""
 
-    __slots__ = ("arguments", "block", "signature", "text")
+    __slots__ = ("arguments", "block", "index", "signature", "text")
 
-    def __init__(self, block: JsonObject) -> None:
+    def __init__(self, index: int, block: JsonObject) -> None:
+        self.index = index
         self.block = block
         self.text: list[str] = []
         self.arguments: list[str] = []
@@ -57,16 +58,15 @@ class _Open:
 
 
 class MessagesDecoder:
-    """One answer; the neutral index of a block is its own. Blocks of the provider's own tools are passed over."""
+    """One answer; blocks are numbered as they begin. Blocks of the provider's own tools are passed over."""
 
     def __init__(self) -> None:
         self.ended = False
         self._open: dict[int, _Open] = {}
-        self._last_index = -1
-        self._base = 0
+        self._next_index = 0
         self._usage = TokenUsage()
         self._stop: StopReason | None = None
-        self._without_arguments: list[tuple[int, _Open]] = []
+        self._without_arguments: list[_Open] = []
 
     @property
     def may_end(self) -> bool:
@@ -80,15 +80,15 @@ class MessagesDecoder:
         data = event_object(event)
         kind = data.get("type")
         if kind == "content_block_delta":
-            return self._delta(self._index(data), object_of(data.get("delta")))
+            return self._delta(count_of(data.get("index")), object_of(data.get("delta")))
         if (error := error_of(data)) is not None:
             raise stream_failure(error)
         if kind == "message_start":
             return self._start(object_of(data.get("message")))
         if kind == "content_block_start":
-            return self._block_start(self._index(data), object_of(data.get("content_block")))
+            return self._block_start(count_of(data.get("index")), object_of(data.get("content_block")))
         if kind == "content_block_stop":
-            return self._block_stop(self._index(data))
+            return self._block_stop(count_of(data.get("index")))
         if kind == "message_delta":
             return self._message_delta(data)
         if kind == "message_stop":
@@ -101,40 +101,39 @@ class MessagesDecoder:
             raise cut_off("ended before the answer did")
         return []
 
-    def _index(self, data: JsonObject) -> int:
-        return self._base + count_of(data.get("index"))
-
     def _start(self, message: JsonObject) -> list[StreamEvent]:
         # A second start within an answer (seen where a relay fell back to another model) voids what came before it.
         self._open.clear()
         self._without_arguments.clear()
-        self._base, self._stop, self._usage = self._last_index + 1, None, TokenUsage()
+        self._stop, self._usage = None, TokenUsage()
         start = MessageStart(model=text_of(message.get("model")) or None)
         return [start, *self._report(object_of(message.get("usage")))]
 
-    def _block_start(self, index: int, block: JsonObject) -> list[StreamEvent]:
-        self._last_index = max(self._last_index, index)
+    def _block_start(self, place: int, block: JsonObject) -> list[StreamEvent]:
         kind = block.get("type")
         if kind not in ("text", "thinking", "redacted_thinking", "tool_use"):
             return []
-        opened = self._open[index] = _Open(block)
-        if kind == "text" and (text := text_of(block.get("text"))):
-            opened.text.append(text)
-            return [TextDelta(index=index, text=text)]
-        if kind == "thinking":
+        events = _cut(self._open.pop(place, None))
+        opened = self._open[place] = _Open(self._new_index(), block)
+        if kind == "text":
+            events += self._delta(place, {"type": "text_delta", "text": block.get("text")})
+        elif kind == "thinking":
             opened.signature.append(text_of(block.get("signature")))
-            if thinking := text_of(block.get("thinking")):
-                opened.text.append(thinking)
-                return [ThinkingDelta(index=index, thinking=thinking)]
-        if kind == "tool_use":
-            return [ToolUseStart(index=index, id=text_of(block.get("id")), name=text_of(block.get("name")))]
-        return []
+            events += self._delta(place, {"type": "thinking_delta", "thinking": block.get("thinking")})
+        elif kind == "tool_use":
+            call_id, name = text_of(block.get("id")), text_of(block.get("name"))
+            events.append(ToolUseStart(index=opened.index, id=call_id, name=name))
+        return events
 
-    def _delta(self, index: int, delta: JsonObject) -> list[StreamEvent]:
-        opened = self._open.get(index)
+    def _new_index(self) -> int:
+        index, self._next_index = self._next_index, self._next_index + 1
+        return index
+
+    def _delta(self, place: int, delta: JsonObject) -> list[StreamEvent]:
+        opened = self._open.get(place)
         if opened is None:
             return []
-        kind = delta.get("type")
+        index, kind = opened.index, delta.get("type")
         if kind == "text_delta" and (text := text_of(delta.get("text"))):
             opened.text.append(text)
             return [TextDelta(index=index, text=text)]
@@ -148,15 +147,15 @@ class MessagesDecoder:
             opened.signature.append(text_of(delta.get("signature")))
         return []
 
-    def _block_stop(self, index: int) -> list[StreamEvent]:
-        opened = self._open.pop(index, None)
+    def _block_stop(self, place: int) -> list[StreamEvent]:
+        opened = self._open.pop(place, None)
         if opened is None:
             return []
         if opened.block.get("type") == "tool_use" and not opened.arguments and not opened.block.get("input"):
             # A call without arguments, or one that was cut before its first: the stop reason tells.
-            self._without_arguments.append((index, opened))
+            self._without_arguments.append(opened)
             return []
-        return [BlockStop(index=index, block=_finished(opened, whole=True))]
+        return [BlockStop(index=opened.index, block=_finished(opened, whole=True))]
 
     def _message_delta(self, data: JsonObject) -> list[StreamEvent]:
         delta = object_of(data.get("delta"))
@@ -166,16 +165,16 @@ class MessagesDecoder:
             events += self._settle()
             explanation = text_of(object_of(delta.get("stop_details")).get("explanation"))
             if self._stop == "refusal" and explanation:
-                self._last_index += 1
-                events.append(TextDelta(index=self._last_index, text=explanation))
-                events.append(BlockStop(index=self._last_index, block=Text(text=explanation)))
+                index = self._new_index()
+                events.append(TextDelta(index=index, text=explanation))
+                events.append(BlockStop(index=index, block=Text(text=explanation)))
         return [*events, *self._report(object_of(data.get("usage")))]
 
     def _settle(self) -> list[StreamEvent]:
         """Close the calls that came without arguments, now that it is known why the answer ends."""
         whole = self._stop != "max_tokens"
         events: list[StreamEvent] = [
-            BlockStop(index=index, block=_finished(opened, whole=whole)) for index, opened in self._without_arguments
+            BlockStop(index=opened.index, block=_finished(opened, whole=whole)) for opened in self._without_arguments
         ]
         self._without_arguments.clear()
         return events
@@ -184,9 +183,7 @@ class MessagesDecoder:
         self.ended = True
         if self._stop is None:
             raise cut_off("ended without saying why")
-        unclosed: list[StreamEvent] = [
-            BlockStop(index=index, block=_finished(opened, whole=False)) for index, opened in sorted(self._open.items())
-        ]
+        unclosed = [event for opened in self._open.values() for event in _cut(opened)]
         return [*self._settle(), *unclosed, MessageStop(stop_reason=self._stop)]
 
     def _report(self, usage: JsonObject) -> list[StreamEvent]:
@@ -208,6 +205,11 @@ def _counts(usage: JsonObject, before: TokenUsage) -> TokenUsage:
         cache_write_1h_tokens=count_of(creation.get("ephemeral_1h_input_tokens")) or before.cache_write_1h_tokens,
         reasoning_tokens=count_of(details.get("thinking_tokens")) or before.reasoning_tokens,
     )
+
+
+def _cut(opened: _Open | None) -> list[StreamEvent]:
+    """The end of a block that had none."""
+    return [] if opened is None else [BlockStop(index=opened.index, block=_finished(opened, whole=False))]
 
 
 def _finished(opened: _Open, *, whole: bool) -> Text | Thinking | RedactedThinking | ToolUse:

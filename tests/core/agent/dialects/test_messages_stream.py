@@ -170,6 +170,12 @@ def test_a_second_start_voids_what_came_before() -> None:
     assert min(answer.blocks) == 2, "an index was used again"
 
 
+def test_blocks_that_share_a_place_are_several() -> None:
+    again = read(start(), *text(0, "one"), *text(0, "two"), *text(1, "cut")[:2], *call(1, "{}"), ended(), STOP)
+    assert again.text == "onetwocut"
+    assert len(again.calls) == 1
+
+
 def test_nothing_counts_after_the_end() -> None:
     decoder = MessagesDecoder()
     stream = frames([start(), *text(0, "x"), ended(), STOP]) + b"data: nonsense\n\n" + frames([start(), *text(0, "y")])
