@@ -56,10 +56,12 @@ class Place:
     home: Path
     gateway_url: str
     environment: dict[str, str] = field(default_factory=dict)
+    via: tuple[str, ...] = ()
+    """a program that starts the agent"""
 
     def arguments(self, *words: str, wire: Wire = "messages") -> list[str]:
         """The command line of a run on WIRE."""
-        return [str(COMMAND), "agent", "run", "--model", MODELS[wire], "--dialect", wire, *words]
+        return [*self.via, str(COMMAND), "agent", "run", "--model", MODELS[wire], "--dialect", wire, *words]
 
     def environ(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of a run."""

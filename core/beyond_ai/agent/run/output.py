@@ -31,11 +31,12 @@ class Output:
         self._waiting: deque[bytes] = deque()
         self._held = 0
         self._thread: threading.Thread | None = None
+        self._patient = True
 
     async def write(self, data: bytes) -> None:
         """Write DATA, or have it written; returns when there is room for more."""
         self.put(data)
-        while self._held > ROOM and not self.broken:  # noqa: ASYNC110 - rare, and what it waits for is a thread
+        while self._held > ROOM and self._patient and not self.broken:  # noqa: ASYNC110 - rare, and what it waits for is a thread
             await asyncio.sleep(0.01)
         if self.broken:
             self._tell()
@@ -52,6 +53,10 @@ class Output:
                 return
         if data:
             self._queue(data)
+
+    def hurry(self) -> None:
+        """Let no writer wait for the reader any more: the end is near."""
+        self._patient = False
 
     def finish(self, within: float) -> bool:
         """Wait until all is written, at most WITHIN seconds; whether it was."""

@@ -207,6 +207,7 @@ class Program:
         if self._caught is not None or self._agent is None:
             self._leave_now(number)
         self._caught = number
+        self._stdout.hurry()
         if not self._agent.loop.control.cancel():
             self._leave_now(number)
         asyncio.get_running_loop().call_later(CANCEL_SECONDS, self._leave_now, number)
