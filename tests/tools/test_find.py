@@ -116,6 +116,16 @@ async def test_a_folder_that_may_not_be_read(context: ToolContext, monkeypatch: 
         await run(context, "*.ts")
 
 
+async def test_an_ignore_file_that_is_none(context: ToolContext) -> None:
+    for name in ("a", "b", "c"):
+        (context.cwd / name).mkdir()
+        (context.cwd / name / "x").touch()
+    os.mkfifo(context.cwd / "a" / ".gitignore")
+    (context.cwd / "b" / ".gitignore").mkdir()
+    (context.cwd / "c" / ".gitignore").write_bytes(b"\xff\n\xef\xbb\xbf\n[\n\\\nx\r\n")
+    assert await paths(context, "x") == ["a/x", "b/x"]
+
+
 async def test_cancelling_stops_the_walk(
     make_context: MakeContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

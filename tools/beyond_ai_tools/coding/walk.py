@@ -5,6 +5,7 @@ matches decides, and what lies in a folder that is ignored is ignored. Files abo
 of the repository that it is in. Hidden files are no exception, and links are not followed.
 """
 
+import codecs
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -108,10 +109,13 @@ class Walk:
 def _added(folder: str, above: _Rules | None) -> _Rules | None:
     """The rules within FOLDER, given those ABOVE it."""
     try:
-        with open(os.path.join(folder, IGNORE_FILE), encoding="utf-8-sig", errors="surrogateescape") as file:
-            text = file.read(MAX_IGNORE_FILE)
+        # without waiting: it may be a pipe
+        descriptor = os.open(os.path.join(folder, IGNORE_FILE), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            data = file.read(MAX_IGNORE_FILE)
     except OSError:
         return above
+    text = data.removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
     return _Rules(len(folder.rstrip("/")) + 1, GitIgnore(text), above)
 
 
