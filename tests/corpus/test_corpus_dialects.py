@@ -108,14 +108,17 @@ class Expected:
 
 
 def chat_says(events: Iterator[Event]) -> Expected:
-    says, finish, names, arguments = Expected(), "", {}, {}
+    says, finish = Expected(), ""
+    names: dict[int, str] = {}
+    arguments: dict[int, str] = {}
     for event in events:
         for choice in event.get("choices", ()):
             delta = choice.get("delta", {})
             if finish:
                 continue
             content = delta.get("content") or ""
-            for part in [{"text": content}] if isinstance(content, str) else content:
+            parts: list[Event] = [{"text": content}] if isinstance(content, str) else content
+            for part in parts:
                 says.thinking += "".join(piece["text"] for piece in part.get("thinking", ()))
                 says.text += part.get("text", "")
             says.thinking += delta.get("reasoning_content") or delta.get("reasoning") or ""
@@ -147,7 +150,10 @@ def responses_says(events: Iterator[Event]) -> Expected:
 
 
 def messages_says(events: Iterator[Event]) -> Expected:
-    says, names, inputs, given = Expected(), {}, {}, {}
+    says = Expected()
+    names: dict[int, str] = {}
+    inputs: dict[int, str] = {}
+    given: dict[int, object] = {}
     for event in events:
         if event["type"] == "message_start":
             says, names, inputs, given = Expected(), {}, {}, {}

@@ -54,58 +54,56 @@ def _openai(window: int, levels: str, max_output: int = 128_000) -> ModelFacts:
     return _effort(window, max_output, levels, images=True, temperature=False)
 
 
-_TABLE: Final[tuple[tuple[re.Pattern[str], ModelFacts], ...]] = tuple(
-    (re.compile(pattern), facts)
-    for pattern, facts in (
-        (r"(gpt-5(\.\d)?-chat|chatgpt)", _plain(128_000, 16_384, images=True)),
-        (r"gpt-5-pro", _openai(128_000, "high", 272_000)),
-        (r"gpt-5\.[4-9](?=.*-pro)", _openai(922_000, "medium high xhigh")),
-        (r"gpt-5\.\d(?=.*-pro)", _openai(272_000, "medium high xhigh")),
-        (r"gpt-5(?=-codex)", _openai(272_000, "low medium high")),
-        (r"gpt-5\.1(?=-codex-max)", _openai(272_000, "low medium high xhigh")),
-        (r"gpt-5\.1(?=-codex)", _openai(272_000, "low medium high")),
-        (r"gpt-5\.\d(?=-codex)", _openai(272_000, "low medium high xhigh")),
-        (r"gpt-5(?=$|-)", _openai(272_000, "minimal low medium high")),
-        (r"gpt-5\.1", _openai(272_000, "off low medium high")),
-        (r"gpt-5\.[4-9](?=-(mini|nano))", _openai(272_000, "off low medium high xhigh")),
-        (r"gpt-5\.[4-9]", _openai(922_000, "off low medium high xhigh")),
-        (r"gpt-5", _openai(272_000, "off low medium high xhigh")),
-        (r"o[134](?=$|-)", _openai(200_000, "low medium high", 100_000)),
-        (r"gpt-4\.1", _plain(1_047_576, 32_768, images=True)),
-        (r"gpt-4o", _plain(128_000, 16_384, images=True)),
-        (r"gpt-4-(turbo|1106|0125)", _plain(128_000, 4_096, images=True)),
-        (r"gpt-4", _plain(8_192, 4_096)),
-        (r"gpt-3\.5", _plain(16_385, 4_096)),
-        (r"gpt-oss", _effort(131_072, 32_768, "low medium high")),
-        (r"grok-3-mini", _effort(131_072, 16_384, "low high")),
-        (r"grok-(2-vision|4).*non-reasoning", _plain(2_000_000, 30_000, images=True)),
-        (r"grok-(4[.-]\d-fast|4-fast)", _plain(2_000_000, 30_000, images=True)),
-        (r"grok-(4|code|build)", _plain(256_000, 64_000, images=True)),
-        (r"grok", _plain(131_072, 16_384)),
-        (r"deepseek-(v4|chat|reasoner)", _effort(1_000_000, 64_000, "off high xhigh")),
-        (r"deepseek-(v3\.[12]|r1)", _effort(128_000, 32_768, "off high")),
-        (r"deepseek", _plain(128_000, 8_192)),
-        (r"kimi-k3", _effort(1_000_000, 64_000, "low high xhigh", images=True, temperature=False)),
-        (r"kimi-k2\.[56]", _effort(262_144, 32_768, "off high", images=True, temperature=False)),
-        (r"kimi", _plain(262_144, 16_384)),
-        (r"glm-4\.[56]v", _effort(65_536, 16_384, "off high", images=True)),
-        (r"glm-4\.5", _effort(131_072, 96_000, "off high")),
-        (r"(zai-)?glm-(4\.[6-9]|5)", _effort(200_000, 128_000, "off high")),
-        (r"gemini-(2\.5-pro|3)", _effort(1_048_576, 65_536, "minimal low medium high", images=True)),
-        (r"gemini-2\.5", _effort(1_048_576, 65_536, "off low medium high", images=True)),
-        (r"gemini", _plain(1_048_576, 8_192, images=True)),
-        (r"(pixtral|mistral-(small|medium|large))", _plain(131_072, 32_768, images=True)),
-        (r"(mistral|magistral|codestral|devstral|ministral)", _plain(131_072, 32_768)),
-        (r"qwen-?3-(235b|\d+b)(?!.*instruct)", _effort(131_072, 32_768, "off high")),
-        (r"qwen-?3(?=.*coder)", _plain(262_144, 65_536)),
-        (r"qwen", _plain(131_072, 16_384)),
-        (r"minimax-m[2-9]", _plain(196_608, 65_536)),
-        (r"llama-?4", _plain(131_072, 8_192, images=True)),
-        (r"llama-?3", _plain(131_072, 8_192)),
-    )
+_TABLE: Final = (
+    (r"(gpt-5(\.\d)?-chat|chatgpt)", _plain(128_000, 16_384, images=True)),
+    (r"gpt-5-pro", _openai(128_000, "high", 272_000)),
+    (r"gpt-5\.[4-9](?=.*-pro)", _openai(922_000, "medium high xhigh")),
+    (r"gpt-5\.\d(?=.*-pro)", _openai(272_000, "medium high xhigh")),
+    (r"gpt-5(?=-codex)", _openai(272_000, "low medium high")),
+    (r"gpt-5\.1(?=-codex-max)", _openai(272_000, "low medium high xhigh")),
+    (r"gpt-5\.1(?=-codex)", _openai(272_000, "low medium high")),
+    (r"gpt-5\.\d(?=-codex)", _openai(272_000, "low medium high xhigh")),
+    (r"gpt-5(?=$|-)", _openai(272_000, "minimal low medium high")),
+    (r"gpt-5\.1", _openai(272_000, "off low medium high")),
+    (r"gpt-5\.[4-9](?=-(mini|nano))", _openai(272_000, "off low medium high xhigh")),
+    (r"gpt-5\.[4-9]", _openai(922_000, "off low medium high xhigh")),
+    (r"gpt-5", _openai(272_000, "off low medium high xhigh")),
+    (r"o[134](?=$|-)", _openai(200_000, "low medium high", 100_000)),
+    (r"gpt-4\.1", _plain(1_047_576, 32_768, images=True)),
+    (r"gpt-4o", _plain(128_000, 16_384, images=True)),
+    (r"gpt-4-(turbo|1106|0125)", _plain(128_000, 4_096, images=True)),
+    (r"gpt-4", _plain(8_192, 4_096)),
+    (r"gpt-3\.5", _plain(16_385, 4_096)),
+    (r"gpt-oss", _effort(131_072, 32_768, "low medium high")),
+    (r"grok-3-mini", _effort(131_072, 16_384, "low high")),
+    (r"grok-(2-vision|4).*non-reasoning", _plain(2_000_000, 30_000, images=True)),
+    (r"grok-(4[.-]\d-fast|4-fast)", _plain(2_000_000, 30_000, images=True)),
+    (r"grok-(4|code|build)", _plain(256_000, 64_000, images=True)),
+    (r"grok", _plain(131_072, 16_384)),
+    (r"deepseek-(v4|chat|reasoner)", _effort(1_000_000, 64_000, "off high xhigh")),
+    (r"deepseek-(v3\.[12]|r1)", _effort(128_000, 32_768, "off high")),
+    (r"deepseek", _plain(128_000, 8_192)),
+    (r"kimi-k3", _effort(1_000_000, 64_000, "low high xhigh", images=True, temperature=False)),
+    (r"kimi-k2\.[56]", _effort(262_144, 32_768, "off high", images=True, temperature=False)),
+    (r"kimi", _plain(262_144, 16_384)),
+    (r"glm-4\.[56]v", _effort(65_536, 16_384, "off high", images=True)),
+    (r"glm-4\.5", _effort(131_072, 96_000, "off high")),
+    (r"(zai-)?glm-(4\.[6-9]|5)", _effort(200_000, 128_000, "off high")),
+    (r"gemini-(2\.5-pro|3)", _effort(1_048_576, 65_536, "minimal low medium high", images=True)),
+    (r"gemini-2\.5", _effort(1_048_576, 65_536, "off low medium high", images=True)),
+    (r"gemini", _plain(1_048_576, 8_192, images=True)),
+    (r"(pixtral|mistral-(small|medium|large))", _plain(131_072, 32_768, images=True)),
+    (r"(mistral|magistral|codestral|devstral|ministral)", _plain(131_072, 32_768)),
+    (r"qwen-?3-(235b|\d+b)(?!.*instruct)", _effort(131_072, 32_768, "off high")),
+    (r"qwen-?3(?=.*coder)", _plain(262_144, 65_536)),
+    (r"qwen", _plain(131_072, 16_384)),
+    (r"minimax-m[2-9]", _plain(196_608, 65_536)),
+    (r"llama-?4", _plain(131_072, 8_192, images=True)),
+    (r"llama-?3", _plain(131_072, 8_192)),
 )
+"""Patterns, which match at the start, from the special to the general; compiled when a model is looked up."""
 
-_CLAUDE: Final = re.compile(
+_CLAUDE: Final = (
     r"claude-(?:(?P<tier>[a-z]+)-(?P<major>\d)(?:[.-](?P<minor>\d)(?!\d))?"
     r"|(?P<old_major>\d)(?:[.-](?P<old_minor>\d)(?!\d))?-(?P<old_tier>[a-z]+))"
 )
@@ -117,12 +115,12 @@ def model_facts(model: str) -> ModelFacts:
     if "claude" in name:
         return _claude(*claude_version(name))
     name = name.rsplit("/", 1)[-1]
-    return next((facts for pattern, facts in _TABLE if pattern.match(name)), UNKNOWN)
+    return next((facts for pattern, facts in _TABLE if re.match(pattern, name)), UNKNOWN)
 
 
 def claude_version(model: str) -> tuple[str, tuple[int, int]]:
     """Tier and version of a Claude MODEL; an empty tier and (0, 0) for one that is none, or names neither."""
-    match = _CLAUDE.search(model.lower())
+    match = re.search(_CLAUDE, model.lower())
     if match is None:
         return "", (0, 0)
     tier = match["tier"] or match["old_tier"]

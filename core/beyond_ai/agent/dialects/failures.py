@@ -18,11 +18,13 @@ from beyond_ai.agent.failure import FailureCode, ModelFailure
 MAX_MESSAGE: Final = 4_000
 """Characters of a provider's own words that are shown."""
 
-THROTTLED: Final = re.compile(
+# Patterns are compiled when something goes wrong, not at every start.
+
+THROTTLED: Final = (
     r"throttlingexception|throttling error|rate.?limit|too many (concurrent )?requests|service unavailable"
     r"|please wait before trying again|tokens per (min|day)"
 )
-OVERFLOW: Final = re.compile(
+OVERFLOW: Final = (
     r"prompt (is )?too long|request_too_large|request exceeds the maximum (size|allowed number of bytes)"  # Anthropic
     r"|context_length_exceeded|model_context_window_exceeded"  # OpenAI; z.ai
     r"|maximum context length|context.window"  # OpenAI, DeepSeek, OpenRouter, Together, Mistral; OpenAI, MiniMax
@@ -36,16 +38,16 @@ OVERFLOW: Final = re.compile(
     r"|tokens \+ .max_new_tokens. must be"  # Together
     r"|context.{0,60}(too long|exceed|maximum)|(too long|exceed|maximum).{0,60}context"  # Ollama and others
 )
-_QUOTA: Final = re.compile(
+_QUOTA: Final = (
     r"insufficient_quota|quota.{0,20}exceeded|exceed\w*.{0,30}quota|billing|out of budget|credit balance"
     r"|insufficient (balance|credits|funds)|requires more credits|payment required|spend(ing)? limit"
 )
-_KEY: Final = re.compile(
+_KEY: Final = (
     r"authentication_error|invalid_api_key|(incorrect|invalid) (x-)?api.key|no api key|authentication fails"
     r"|authenticationerror"
 )
-_UNSAFE: Final = re.compile(r"content_policy|content_filter|usage guidelines|content management policy|safety_check")
-_TRY_AGAIN: Final = re.compile(r"(please|you can) (retry|try again)|try again (later|shortly|in \d)|retry your request")
+_UNSAFE: Final = r"content_policy|content_filter|usage guidelines|content management policy|safety_check"
+_TRY_AGAIN: Final = r"(please|you can) (retry|try again)|try again (later|shortly|in \d)|retry your request"
 
 _IN_BAND: Final[Mapping[str, tuple[FailureCode, bool]]] = {
     "rate_limit_error": ("rate_limit", True),
@@ -134,7 +136,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 def is_overflow(text: str) -> bool:
     """Whether TEXT, a provider's error, says that the context is too long, not that requests were too many."""
     lowered = text.lower()
-    return not THROTTLED.search(lowered) and bool(OVERFLOW.search(lowered))
+    return not re.search(THROTTLED, lowered) and bool(re.search(OVERFLOW, lowered))
 
 
 def _judge(
@@ -152,11 +154,11 @@ def _judge(
 
 def _code(complaint: _Complaint, status: int | None) -> tuple[FailureCode, bool]:
     text = complaint.text
-    if _QUOTA.search(text) or status == 402:
+    if re.search(_QUOTA, text) or status == 402:
         return "quota", False
-    if _UNSAFE.search(text):
+    if re.search(_UNSAFE, text):
         return "refused", False
-    if status in (401, 403) or (status in (400, None) and _KEY.search(text)):
+    if status in (401, 403) or (status in (400, None) and re.search(_KEY, text)):
         return "auth", False
     if status == 429:
         return "rate_limit", True
@@ -172,7 +174,7 @@ def _code(complaint: _Complaint, status: int | None) -> tuple[FailureCode, bool]
         return named
     if status in _TIMEOUTS:
         return "timeout", True
-    return "bad_request", status in _RETRIED or bool(_TRY_AGAIN.search(text))
+    return "bad_request", status in _RETRIED or bool(re.search(_TRY_AGAIN, text))
 
 
 def _said(where: str, status: int | None, message: str) -> str:
