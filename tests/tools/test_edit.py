@@ -1,6 +1,7 @@
 """`edit` on real files: what it changes, and that it changes nothing else."""
 
 import asyncio
+import fcntl
 import os
 import threading
 from pathlib import Path
@@ -331,6 +332,42 @@ async def test_what_another_writes_meanwhile_is_not_lost(
     if change_it in {"other", "same size"}:
         assert "was changed by something else" in str(caught.value)
         assert path.read_text() in {"by another\n", "z\n"}
+
+
+async def test_of_edits_at_the_same_time_none_is_lost(context: ToolContext) -> None:
+    """Each counts in a line of its own; one that comes too late is refused, and tries again."""
+    path = context.cwd / "file.txt"
+    path.write_text("".join(f"{name} 0\n" for name in "abcd"))
+    rounds = 15
+
+    async def count(name: str) -> None:
+        number = 0
+        while number < rounds:
+            arguments = EditArguments(
+                path="file.txt", old_string=f"{name} {number}\n", new_string=f"{name} {number + 1}\n"
+            )
+            try:
+                await edit(arguments, context)
+            except ToolError as error:
+                assert "was changed by something else" in str(error)  # noqa: PT017 - refusals are expected here
+            else:
+                number += 1
+
+    await asyncio.gather(*map(count, "abcd"))
+    assert path.read_text() == "".join(f"{name} {rounds}\n" for name in "abcd")
+    assert [entry.name for entry in context.cwd.iterdir()] == ["file.txt"]
+
+
+async def test_a_lock_that_another_holds_for_its_own_reasons_does_not_stop_an_edit(
+    context: ToolContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edit_module, "_LOCK_TRIES", 2)
+    path = context.cwd / "file.txt"
+    path.write_text("a\n")
+    with path.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        await edit(EditArguments(path="file.txt", old_string="a", new_string="b"), context)
+    assert path.read_text() == "b\n"
 
 
 async def test_a_touched_file_that_holds_the_same_is_edited(

@@ -3,8 +3,7 @@
 import os
 import secrets
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Final
@@ -12,11 +11,11 @@ from typing import Final
 _DESCRIPTORS: Final = "/proc/self/fd"
 
 
-def replace(path: Path, data: bytes, *, confirm: Callable[[], None] | None = None) -> None:
+def replace(path: Path, data: bytes, *, around: AbstractContextManager[None] | None = None) -> None:
     """Make DATA the content of PATH, which has no links in it; a new file's folder is made too.
 
-    An existing file keeps its mode and, where that is allowed, its owner. CONFIRM is called at the last moment, and an
-    exception of its leaves all as it was, as does OSError.
+    An existing file keeps its mode and, where that is allowed, its owner. AROUND is entered at the last moment and left
+    right after; an exception on its way in leaves all as it was, as does OSError.
     """
     old = _state(path)
     if old is not None and not os.access(path, os.W_OK):
@@ -24,7 +23,7 @@ def replace(path: Path, data: bytes, *, confirm: Callable[[], None] | None = Non
     missing = _missing_folders(path.parent)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, data, old, confirm)
+        _replace(path, data, old, around or nullcontext())
     except BaseException:
         for folder in missing:
             with suppress(OSError):
@@ -32,7 +31,7 @@ def replace(path: Path, data: bytes, *, confirm: Callable[[], None] | None = Non
         raise
 
 
-def _replace(path: Path, data: bytes, old: os.stat_result | None, confirm: Callable[[], None] | None) -> None:
+def _replace(path: Path, data: bytes, old: os.stat_result | None, around: AbstractContextManager[None]) -> None:
     temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(8)}.tmp"
     # a private file must not be readable for a moment; a new one gets what the umask leaves
     mode = 0o666 if old is None else 0o600
@@ -48,9 +47,8 @@ def _replace(path: Path, data: bytes, old: os.stat_result | None, confirm: Calla
             os.fsync(descriptor)
             if unnamed is not None:
                 _give_name(descriptor, temporary)
-        if confirm is not None:
-            confirm()
-        os.replace(temporary, path)
+        with around:
+            os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()

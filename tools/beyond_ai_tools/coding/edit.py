@@ -1,11 +1,15 @@
 """`edit`: replace exact texts in a file, all at once or not at all."""
 
+import fcntl
+import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, BinaryIO, Final
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -24,6 +28,9 @@ _MAX_BYTES: Final = 64 * 2**20
 _MAX_LINES: Final = 1_000_000
 """Of a file; with the bytes, this bounds the memory that matching takes."""
 _MAX_REPLACEMENTS: Final = 200_000
+_LOCK_TRIES: Final = 100
+_LOCK_PAUSE: Final = 0.002
+"""Seconds."""
 
 
 class OneEdit(BaseModel):
@@ -102,7 +109,7 @@ def _edit(path: Path, edits: Sequence[OneEdit], context: ToolContext, *, replace
     if after == data:
         raise ToolError(f"Nothing to do: {name} would stay as it is.")
     try:
-        atomic.replace(path, after, confirm=partial(_confirm_unchanged, path, data, context))
+        atomic.replace(path, after, around=_unchanged(path, data, context))
     except OSError as error:
         raise failure(error, "write", path, context) from error
     text = _summary(name, document, matches)
@@ -203,18 +210,34 @@ def _read(path: Path, context: ToolContext) -> bytes:
     return data
 
 
-def _confirm_unchanged(path: Path, data: bytes, context: ToolContext) -> None:
-    """Raise ToolError unless PATH still holds DATA: what another has written in the meantime must not be lost."""
-    try:
-        with open_file(path, context) as file:
-            unchanged = file.read(len(data) + 1) == data
-    except OSError as error:
-        raise failure(error, "read", path, context) from error
-    if not unchanged:
-        raise ToolError(
-            f"{show(path, context)} was changed by something else during this edit, so that nothing was written. "
-            "Read it again."
-        )
+@contextmanager
+def _unchanged(path: Path, data: bytes, context: ToolContext) -> Iterator[None]:
+    """Raise ToolError unless PATH still holds DATA: what another has written in the meantime must not be lost.
+
+    Of several edits of one file, in this process or others, one at a time gets through.
+    """
+    with open_file(path, context) as file:
+        _lock(file)
+        same_file = os.path.samestat(os.fstat(file.fileno()), path.stat())
+        if not same_file or file.read(len(data) + 1) != data:
+            raise ToolError(
+                f"{show(path, context)} was changed by something else during this edit, so that nothing was written. "
+                "Read it again."
+            )
+        yield
+
+
+def _lock(file: BinaryIO) -> None:
+    """Lock FILE until it is closed. Others hold the lock for a moment; one that is held longer is not about edits."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE)
+        except OSError:  # not every file system can
+            return
+        else:
+            return
 
 
 def _summary(name: str, document: Document, matches: Sequence[_Match]) -> str:
