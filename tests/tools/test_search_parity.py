@@ -88,10 +88,12 @@ def check_files(tree: Tree) -> None:
         folder = Path(top, "work")
         plant(tree, folder)
         walked = [entry.path for entry in Walk(folder) if entry.is_file]
-        listed = subprocess.run(
-            [RG, *ripgrep.COMMON, *ripgrep.FILES, "--files", "./"], cwd=folder, capture_output=True, check=False
-        ).stdout
-        assert walked == [os.fsdecode(path) for path in ripgrep.listed(listed)]
+        words = [RG, *ripgrep.COMMON, *ripgrep.FILES, *ripgrep.outside(folder), "--files", "./"]
+        listed = subprocess.run(words, cwd=folder, capture_output=True, check=False).stdout
+        paths = [os.fsdecode(path) for path in ripgrep.listed(listed)]
+        if ripgrep.outside(folder):
+            paths = ripgrep._met(folder, paths)
+        assert walked == paths
 
 
 test_lines = few(searches(check_lines))

@@ -8,11 +8,13 @@ import asyncio
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 from beyond_ai import ToolContext
 from beyond_ai_tools.coding.found import Found, PatternError, Search, in_order
 from beyond_ai_tools.coding.searched_text import is_text
+from beyond_ai_tools.coding.walk import OutsideRepositories, in_repository
 from beyond_ai_tools.processes.program import Finished, run_program
 
 SECONDS: Final = 120.0
@@ -22,7 +24,6 @@ BATCH: Final = 64
 COMMON: Final = ("--no-config", "--color=never", "--crlf", "--no-heading", "--null", "--sort=none")
 FILES: Final = (
     "--hidden",
-    "--no-require-git",
     "--no-ignore-global",
     "--no-ignore-exclude",
     "--no-ignore-dot",
@@ -50,12 +51,26 @@ async def search(program: str, wanted: Search, context: ToolContext) -> Found:
 
 async def _files(program: str, wanted: Search, found: Found, context: ToolContext) -> list[str]:
     """The files with a match, in order."""
-    words = (*FILES, *_names(wanted), "--files-with-matches", *_pattern(wanted), "--", "./")
+    anywhere = await asyncio.to_thread(outside, wanted.folder)
+    words = (*FILES, *anywhere, *_names(wanted), "--files-with-matches", *_pattern(wanted), "--", "./")
     finished = await _run(program, words, wanted, found, context)
     paths = list(map(os.fsdecode, listed(finished.output)))
+    if anywhere:
+        paths = await asyncio.to_thread(_met, wanted.folder, paths)
     if wanted.glob is not None:
         paths = [path for path in paths if wanted.glob.lets_pass(path, wanted.under)]
     return paths
+
+
+def outside(folder: Path) -> tuple[str, ...]:
+    """What makes `.gitignore` files count in FOLDER: nothing where it is in a repository."""
+    return () if in_repository(folder) else ("--no-require-git",)
+
+
+def _met(folder: Path, paths: Sequence[str]) -> list[str]:
+    """Those of PATHS that a walk meets: outside of repositories ripgrep's versions differ about those further down."""
+    walk = OutsideRepositories(folder)
+    return [path for path in paths if walk.meets(path)]
 
 
 def listed(output: bytes) -> list[bytes]:
