@@ -12,6 +12,7 @@ from beyond_ai.agent.loop.outcome import RunOutcome
 from beyond_ai.agent.loop.parts import Checkpoint, Parts
 from beyond_ai.agent.loop.run import Run
 from beyond_ai.agent.loop.settings import Clock, LoopSettings
+from beyond_ai.agent.loop.stop import orderly
 from beyond_ai.agent.model import ModelTransport, ToolDefinition
 from beyond_ai.spec.agent_event import AgentEvent
 from beyond_ai.spec.conversation import JsonObject, Message
@@ -85,7 +86,7 @@ class AgentLoop:
         stop = self.control.begin()
         self._emitter.begin()
         try:
-            return await Run(self._parts, conversation, stop).run(prompt)
+            return await orderly(Run(self._parts, conversation, stop).run(prompt), stop)
         finally:
             self.control.end()
 
@@ -97,7 +98,7 @@ class AgentLoop:
         stop = self.control.begin()
         self._emitter.begin()
         try:
-            return await Run(self._parts, conversation, stop).compact(instructions)
+            return await orderly(Run(self._parts, conversation, stop).compact(instructions), stop)
         finally:
             self.control.end()
 

@@ -17,7 +17,7 @@ from beyond_ai.agent.loop.parts import Parts
 from beyond_ai.agent.loop.repeats import Repeats
 from beyond_ai.agent.loop.requests import Requests
 from beyond_ai.agent.loop.size import definition_tokens, tokens
-from beyond_ai.agent.loop.stop import Stop, Stopped
+from beyond_ai.agent.loop.stop import INTERRUPTIONS, Stop, Stopped
 from beyond_ai.agent.loop.tally import BudgetUsed, Tally, seconds_used
 from beyond_ai.agent.loop.tool_phase import ToolPhase
 from beyond_ai.spec.agent_event import (
@@ -73,7 +73,7 @@ class Run:
         alarm = self._set_alarm()
         try:
             ending = await self._guarded(prompt)
-        except BaseException as error:  # noqa: BLE001 - raised again below, after the end was told
+        except INTERRUPTIONS as error:  # raised again below, after the end was told
             interruption, ending = error, Ending("cancelled", "cancelled", "the run was cancelled")
         finally:
             if alarm is not None:
@@ -82,7 +82,7 @@ class Run:
             ending = await self._save_rest(ending)
             if ending.status == "failed":
                 await self._emitter(ErrorEvent(code=ending.code or "internal", message=ending.message or ""))
-        except asyncio.CancelledError as error:
+        except INTERRUPTIONS as error:
             interruption = interruption or error
         outcome = self._outcome(ending)
         await self._emitter(
@@ -211,7 +211,7 @@ class Run:
         """The next message of the model's, which is in the conversation then; also what there is of a broken one."""
         try:
             answer = await answering.answer()
-        except (Stopped, BudgetUsed, asyncio.CancelledError):
+        except (Stopped, BudgetUsed, *INTERRUPTIONS):
             await self._keep_partial("aborted", None)
             raise
         except Exception as error:
@@ -273,7 +273,7 @@ class Run:
         try:
             await self._save(", so no tool was run")
             await phase.run()
-        except BaseException:
+        except (Exception, *INTERRUPTIONS):
             await self._keep_results(phase)
             raise
         lanes: tuple[Lane, ...] = ("steer", "follow_up") if phase.terminates else ("steer",)
