@@ -312,6 +312,25 @@ def until(condition: Callable[[], object], within: float = 5.0) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [("kill -9 $$", "killed by signal 9"), ("echo broken >&2; exit 127", None), ("exit 2", None)],
+)
+async def test_a_ripgrep_that_fails(
+    make_context: MakeContext, tmp_path: Path, script: str, outcome: str | None
+) -> None:
+    """Where it does not take the search, Python makes it; where it is killed, nothing is taken for no matches."""
+    (tmp_path / "rg").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "rg").chmod(0o755)
+    context = make_context(environment={"PATH": str(tmp_path)})
+    write(context, a="needle\n")
+    if outcome is None:
+        assert await text(context, "needle") == "a:1: needle"
+    else:
+        with pytest.raises(ToolError, match=outcome):
+            await run(context, "needle")
+
+
 @pytest.fixture
 def endless(tmp_path: Path) -> Path:
     """A program in the place of ripgrep that never ends."""

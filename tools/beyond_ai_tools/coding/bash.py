@@ -61,8 +61,8 @@ def beyond_tools() -> Iterable[Tool]:
     yield Tool(
         name="bash",
         description=(
-            "Run a command with bash; output and errors come back together, the end of it if it is long. No input. "
-            "A long-running process goes into the background with &."
+            "Run a command with bash. Each call is a new shell in the working folder, without input. Output and errors "
+            "come back together, the end of them if they are long. Start long-running processes with &."
         ),
         arguments=BashArguments,
         run=Bash().run,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from beyond_ai import ToolContext
+from beyond_ai import ToolContext, ToolError
 from beyond_ai_tools.coding.found import Found, PatternError, Search, in_order
 from beyond_ai_tools.coding.searched_text import is_text
 from beyond_ai_tools.coding.walk import OutsideRepositories, in_repository
@@ -103,6 +103,8 @@ async def _run(program: str, words: Iterable[str], wanted: Search, found: Found,
         finished = await run_program((program, *COMMON, *words), folder=wanted.folder, context=context, seconds=SECONDS)
     except ValueError as error:
         raise PatternError("it holds a NUL character or half of a surrogate pair") from error
+    if finished.code < 0:
+        raise ToolError(f"The search failed: ripgrep was killed by signal {-finished.code}.")
     if finished.code > 1:
         text = finished.errors.decode(errors="surrogateescape")
         failed = [_FAILED.fullmatch(line) for line in text.strip().split("\n")]

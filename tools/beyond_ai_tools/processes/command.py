@@ -15,6 +15,8 @@ from beyond_ai_tools.processes.output import CommandOutput
 
 GRACE: Final = 0.1
 """Seconds that output may still come after a command has ended, from what it has left running."""
+STEP: Final = 0.01
+"""Seconds between two looks at whether a group has ended."""
 DYING: Final = 1.0
 """Seconds for killed processes to be gone."""
 PROGRESS: Final = 0.1
@@ -138,7 +140,11 @@ class Command:
 
     async def _look_for_survivors(self) -> None:
         """Give what it has left running a moment, then see what that is."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + GRACE
         await self._output_ends()
+        while alive(self.group) and loop.time() < deadline:  # noqa: ASYNC110 - nothing tells when a group has ended
+            await asyncio.sleep(STEP)
         if not self._reader.ended.is_set() or alive(self.group):
             self.left = await asyncio.to_thread(self._relatives)
 
