@@ -290,6 +290,22 @@ async def test_what_may_not_be_read_is_told(
     assert str(nothing.value) == f"No matches found, but not everything could be searched. {unread}."
 
 
+class Closed(Fence):
+    """Nothing in it may be read but `open`."""
+
+    def check(self, path: Path, *, write: bool) -> None:
+        if path.is_file() and path.name != "open":
+            raise ToolError("closed")
+
+
+async def test_what_the_policy_refuses_is_not_shown(make_context: MakeContext, environment: dict[str, str]) -> None:
+    context = make_context(environment=environment, paths=Closed())
+    write(context, a="needle secret\n", open="needle\nhay\n")
+    left_out = "[Left out: 1 file with matches that may not be read.]"
+    assert await text(context, "needle") == f"open:1: needle\n\n{left_out}"
+    assert await text(context, "secret") == f"No other matches found.\n\n{left_out}"
+
+
 def workers() -> list[int]:
     """The searches that run below this process."""
     found = []

@@ -51,7 +51,7 @@ def found(found: Found) -> tuple[object, ...]:
 
 searches = given(
     tree=trees(),
-    above=st.none() | st.sampled_from([b"*.py\n", b"/work/a\n", b"src\n!work/src\n"]),
+    above=st.none() | st.sampled_from([b"*.py\n", b"/tree/a\n", b"src\n!tree/src\n"]),
     pattern=st.sampled_from(PATTERNS),
     glob=st.none() | st.sampled_from(GLOBS),
     ignore_case=st.booleans(),
@@ -64,7 +64,7 @@ many = settings(few, max_examples=2000)
 def check_lines(tree: Tree, above: bytes | None, pattern: str, glob: str | None, ignore_case: bool, limit: int) -> None:
     """Both find the same lines."""
     with TemporaryDirectory() as top:
-        folder = Path(top, "work")
+        folder = Path(top, "tree")
         plant(tree, folder)
         if above is not None:
             Path(top, ".gitignore").write_bytes(above)
@@ -85,7 +85,7 @@ def check_lines(tree: Tree, above: bytes | None, pattern: str, glob: str | None,
 def check_files(tree: Tree) -> None:
     """What a walk meets is what ripgrep lists; the walk meets folders and links besides."""
     with TemporaryDirectory() as top:
-        folder = Path(top, "work")
+        folder = Path(top, "tree")
         plant(tree, folder)
         walked = [entry.path for entry in Walk(folder) if entry.is_file]
         words = [RG, *ripgrep.COMMON, *ripgrep.FILES, *ripgrep.outside(folder), "--files", "./"]

@@ -123,7 +123,8 @@ def _shown(found: Found, wanted: Search, arguments: GrepArguments, context: Tool
         return ToolResult(f"No matches found.{hint}")
     shown: list[str] = []
     total = 0
-    for path, numbers in found.files:
+    files = [(path, numbers) for path, numbers in found.files if _may_be_read(wanted.folder / path, context)]
+    for path, numbers in files:
         name = show(wanted.folder / path, context)
         for line in _lines(wanted.folder / path, name, set(numbers), arguments.context):
             if line == SEPARATOR and not shown:
@@ -140,7 +141,19 @@ def _shown(found: Found, wanted: Search, arguments: GrepArguments, context: Tool
         notes.append(f"[{found.count} matching lines shown, there are more. {NARROWER[:-1]}, or raise limit.]")
     elif found.unreadable:
         notes.append(f"[{unread(found.unreadable)}]")
-    return ToolResult("\n\n".join([cut.text, *notes]))
+    closed = len(found.files) - len(files)
+    if closed:
+        notes.append(f"[Left out: {closed} {'file' if closed == 1 else 'files'} with matches that may not be read.]")
+    return ToolResult("\n\n".join([cut.text or "No other matches found.", *notes]))
+
+
+def _may_be_read(path: Path, context: ToolContext) -> bool:
+    """Whether the policy lets PATH, which is below a folder that it has let pass, be read."""
+    try:
+        context.paths.check(path, write=False)
+    except ToolError:
+        return False
+    return True
 
 
 SEPARATOR: Final = "--"
