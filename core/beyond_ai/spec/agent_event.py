@@ -99,7 +99,10 @@ class Steered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """A request failed and is made again after `delay` seconds; `time_left` is what retries may still take."""
+    """A request failed and is made again after `delay` seconds; `time_left` is what retries may still take.
+
+    What the answer had said until then is void: it begins anew, without another `turn_start`.
+    """
 
     kind: Literal["retry"] = "retry"
     attempt: int

@@ -131,7 +131,7 @@ class Tool:
         read_only: whether it changes nothing outside the run: then no approval is asked for under `--approve writes`.
         exclusive: whether nothing else may run beside it, as for a shell.
         writes: the path that a call writes, as the model gave it; calls that write one path run in their order.
-        reads: the path of the file that a call reads, as the model gave it; remembered when older messages are condensed.
+        reads: the path of the file that a call reads, as the model gave it; kept when older messages are condensed.
         summary: what a call does, in a few words, for people; by default the first argument.
     """
 

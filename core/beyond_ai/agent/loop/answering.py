@@ -69,8 +69,7 @@ class Answering:
             if asked_again:
                 raise no_answer
             asked_again = True
-            patience.attempt += 1
-            await self._requests.again(no_answer, patience, 0.0)
+            await self._requests.again(no_answer, patience)
 
     async def _request(self) -> ModelRequest:
         conversation, settings = self._conversation, self._parts.settings

@@ -8,6 +8,7 @@ from beyond_ai.agent.loop.compaction_plan import Plan, Sizes, files_of, is_reque
 from beyond_ai.agent.loop.conversation import CompactionReason, Conversation
 from beyond_ai.agent.loop.definitions import ToolSet
 from beyond_ai.agent.loop.emitter import Emitter
+from beyond_ai.agent.loop.history import CONTINUE
 from beyond_ai.agent.loop.patience import Patience
 from beyond_ai.agent.loop.requests import Requests
 from beyond_ai.agent.loop.settings import Clock, LoopSettings
@@ -27,6 +28,8 @@ PREFIX_SHARE: Final = 0.5
 """Of the reserve, for the summary of a turn's first part."""
 REQUEST_SHARE: Final = 0.25
 """Of what is kept, for a request that is carried over word for word; a longer one loses its middle."""
+GROWTH_SHARE: Final = 0.03
+"""Of the window: how much a conversation grows after a compaction that failed before another is tried."""
 MARGIN_TOKENS: Final = 2_048
 """Left free beside the transcript, for instructions."""
 TRANSCRIPT_CHARS_PER_TOKEN: Final = 3
@@ -67,6 +70,7 @@ class Compactor:
         self._clock = clock
         self._overhead = overhead
         self._useless = False
+        self._failed_at = 0
 
     @property
     def live_tokens(self) -> int:
@@ -77,7 +81,8 @@ class Compactor:
         """Why to condense before the next request, if at all."""
         live = self.live_tokens
         if self._settings.compaction.enabled:
-            return "threshold" if live > sizes.threshold else None
+            again = self._failed_at + int(sizes.window * GROWTH_SHARE)
+            return "threshold" if live > sizes.threshold and (not self._failed_at or live > again) else None
         return "overflow" if live >= sizes.window else None
 
     async def compact(
@@ -98,13 +103,15 @@ class Compactor:
         try:
             draft = await self._draft(chosen, sizes, before if reason == "overflow" else sizes.window, instructions)
             after = self._apply(chosen, draft, reason, before)
-        except Stopped:
-            await self._emitter(CompactionFailed(reason=reason, message="the run was stopped"))
-            raise
         except ModelFailure as failure:
             self._requests.discard()
+            self._failed_at = before
             await self._emitter(CompactionFailed(reason=reason, message=failure.message))
             return "failed"
+        except Exception as error:
+            why = "the run was stopped" if isinstance(error, Stopped) else str(error)
+            await self._emitter(CompactionFailed(reason=reason, message=why))
+            raise
         await self._emitter(
             Compacted(
                 reason=reason,
@@ -143,7 +150,8 @@ class Compactor:
         messages = [entry.message for entry in older]
         read, written = files_of(messages, self._tools)
         limit = int(sizes.keep_recent * REQUEST_SHARE) * CHARS_PER_TOKEN
-        asked = [clip(message.text, limit) for message in messages if is_request(message)]
+        requests = [message.text for message in messages if is_request(message)]
+        asked = [clip(text, limit) for text in requests if text != CONTINUE]
         original = previous.original_request if previous else "".join(asked[:1])
         current = asked[-1] if asked else previous.current_request if previous else ""
         read_files = merged(previous.read_files if previous else (), read)

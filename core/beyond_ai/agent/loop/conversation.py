@@ -144,8 +144,9 @@ class Conversation:
     @property
     def last(self) -> Message | None:
         """The latest message."""
-        messages = self.messages
-        return messages[-1] if messages else None
+        if self._kept:
+            return self._kept[-1].message
+        return self.compaction.message if self.compaction else None
 
     @property
     def unanswered(self) -> tuple[ToolUse, ...]:

@@ -1,8 +1,12 @@
 """What every provider asks of a history, and how one that was broken off is closed."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from beyond_ai.spec.conversation import Message, ToolOutput, ToolUse
+
+CONTINUE: Final = "Continue where you were broken off."
+"""What is asked where somebody wants a run to go on and says nothing more."""
 
 
 def flaw(messages: Sequence[object]) -> str | None:

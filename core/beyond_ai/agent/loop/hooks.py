@@ -5,6 +5,7 @@ from typing import Protocol
 
 from beyond_ai.agent.loop.emitter import Emitter, NamedHook, overrides
 from beyond_ai.agent.loop.history import flaw
+from beyond_ai.agent.loop.results import checked
 from beyond_ai.agent.loop.stop import Stop, Stopped
 from beyond_ai.spec.agent_hook import Allow, Ask, Block
 from beyond_ai.spec.conversation import JsonObject, Message, ToolUse
@@ -58,7 +59,7 @@ class HookChain:
             except Exception as error:  # noqa: BLE001 - a rewrite that breaks leaves what it got
                 await self._emitter.hook_failed(name, "after_tool_call", error)
                 continue
-            if isinstance(changed, ToolResult):
+            if isinstance(changed, ToolResult) and checked(name, changed) is changed:
                 result = changed
             else:
                 await self._emitter.hook_failed(name, "after_tool_call", "it returned no ToolResult")

@@ -22,6 +22,11 @@ class Repeats:
         self._count = 0
 
     @property
+    def just_told(self) -> bool:
+        """Whether the latest call is the one at which the model is told."""
+        return self._count == REMARK_AT
+
+    @property
     def stuck(self) -> bool:
         """Whether the model has gone on after it was told."""
         return self._count > REMARK_AT

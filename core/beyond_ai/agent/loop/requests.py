@@ -51,15 +51,18 @@ class Requests:
             try:
                 return await self._once(request, show=show)
             except ModelFailure as failure:
-                await self.again(failure, patience, patience.delay_after(failure))
+                delay = patience.delay_after(failure)
+                await self.again(failure, patience, delay, patience.attempt, patience.attempts)
 
-    async def again(self, failure: ModelFailure, patience: Patience, delay: float) -> None:
+    async def again(
+        self, failure: ModelFailure, patience: Patience, delay: float = 0.0, attempt: int = 1, attempts: int = 1
+    ) -> None:
         """Discard what is open, say that the request is made again because of FAILURE, and wait for DELAY seconds."""
         self.discard()
         await self._emitter(
             Retry(
-                attempt=patience.attempt,
-                attempts=patience.attempts,
+                attempt=attempt,
+                attempts=attempts,
                 delay=delay,
                 time_left=patience.time_left,
                 code=failure.code,

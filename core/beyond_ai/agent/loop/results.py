@@ -21,6 +21,8 @@ def checked(name: str, result: object) -> ToolResult:
         return failure(f"{name} returned {type(result).__name__}, which is no result; what it did stays done.")
     if not all(isinstance(image, ToolImage) for image in result.images):
         return failure(f"{name} returned images that are none; what it did stays done.")
+    if not all(isinstance(value, str) for value in result.details.values()):
+        return failure(f"{name} returned details that are no text; what it did stays done.")
     return result
 
 

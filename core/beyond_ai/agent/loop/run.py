@@ -11,7 +11,7 @@ from beyond_ai.agent.loop.compaction import CompactionResult, Compactor
 from beyond_ai.agent.loop.compaction_plan import Sizes
 from beyond_ai.agent.loop.control import Lane, Waiting
 from beyond_ai.agent.loop.conversation import Conversation
-from beyond_ai.agent.loop.history import closed
+from beyond_ai.agent.loop.history import CONTINUE, closed
 from beyond_ai.agent.loop.outcome import RunOutcome
 from beyond_ai.agent.loop.parts import Parts
 from beyond_ai.agent.loop.repeats import Repeats
@@ -33,7 +33,6 @@ from beyond_ai.spec.agent_event import (
 from beyond_ai.spec.conversation import Block, Message, StopReason, Text, TokenUsage, ToolUse
 
 LOST: Final = "The agent ended before this call had a result. It may have been run in part."
-CONTINUE: Final = "Continue where you were broken off."
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +127,11 @@ class Run:
             return Ending("budget", "budget", str(used))
         except ModelFailure as failure:
             return Ending("failed", failure.code, failure.message)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return Ending("failed", "internal", "a part of the run has cancelled itself")
         except Exception as error:  # noqa: BLE001 - a defect of ours or of the shell's ends the run, not the program
             return Ending("failed", "internal", f"{type(error).__name__}: {error}")
 
@@ -279,6 +283,10 @@ class Run:
         lanes: tuple[Lane, ...] = ("steer", "follow_up") if phase.terminates else ("steer",)
         heard = await self._keep_results(phase, *lanes)
         await self._save()
+        if self._repeats.just_told:
+            await self._emitter.notice(
+                f"{self._repeats.name} fails again and again in the same way; the model was told"
+            )
         if self._repeats.stuck:
             raise ModelFailure(
                 "tool",

@@ -1,5 +1,6 @@
 """Which calls run, which do not, and what the model is told."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -255,6 +256,17 @@ async def test_all_calls_pass_the_gate_in_order_before_any_runs() -> None:
     assert log == ["gate a", "gate b", "run a", "run b"]
 
 
+async def test_a_gate_that_cancels_itself_ends_the_run_and_runs_nothing() -> None:
+    class Quits(AgentHook):
+        async def before_tool_call(self, call: ToolUse) -> Verdict:
+            raise asyncio.CancelledError
+
+    rig = Rig(ScriptedModel(says("", call("say"))), hooks=[("quits", Quits())])
+    outcome = await rig.run()
+    assert (outcome.status, outcome.code) == ("failed", "internal")
+    assert rig.result().is_error
+
+
 async def test_the_first_gate_that_blocks_is_the_last_asked() -> None:
     second = Gate(Allow())
     rig = Rig(ScriptedModel(says("", call("say")), says("done")), hooks=[("b", second), ("a", Gate(Block("no")))])
@@ -339,6 +351,7 @@ async def test_a_call_that_fails_again_and_again_is_pointed_out_and_then_ends_th
     remarks = ["failed 3 times in a row" in output.content for output in rig.results]
     assert remarks == [False, False, True, False]
     assert rig.trace[-3:] == ["saved", "error", "agent_end"]
+    assert rig.trace.count("notice") == 1
 
 
 async def test_a_call_that_differs_or_succeeds_is_no_repetition() -> None:

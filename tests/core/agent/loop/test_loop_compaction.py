@@ -22,7 +22,7 @@ from beyond_ai.agent.failure import ModelFailure
 from beyond_ai.agent.loop import CompactionEntry, CompactionSettings, Conversation, LoopSettings
 from beyond_ai.agent.loop.compaction_plan import Sizes, plan
 from beyond_ai.agent.loop.size import message_tokens
-from beyond_ai.agent.model import ModelFacts, ModelRequest
+from beyond_ai.agent.model import ModelFacts, ModelRequest, TextDelta
 from beyond_ai.spec.agent_event import Compacted, CompactionFailed, CompactionStart
 from beyond_ai.spec.conversation import Image, Message, Text, Thinking, TokenUsage, ToolOutput, ToolUse
 
@@ -152,6 +152,24 @@ async def test_a_compaction_that_fails_is_told_and_the_run_goes_on() -> None:
     assert (await rig.run()).status == "done"
     assert [event.message for event in rig.events if isinstance(event, CompactionFailed)] == ["no such model"]
     assert len(rig.conversation.messages) == before + 26
+
+
+async def test_a_compaction_that_fails_is_not_tried_again_at_once() -> None:
+    failed = ModelFailure("bad_request", "no")
+    rig = rig_of(
+        [*reads(12), failed, says("", call("say", "s"), usage=UNTOLD), *reads(1, first=20), failed, says("done")]
+    )
+    assert (await rig.run()).status == "done"
+    assert len(rig.of("compaction_failed")) == 2
+
+
+async def test_to_go_on_is_no_task_of_its_own() -> None:
+    broken: list[Step] = [TextDelta(index=0, text="half"), ModelFailure("auth", "no key")]
+    rig = rig_of([broken, *reads(12), says("summary"), says("done")])
+    await rig.run("the task")
+    await rig.run(None)
+    assert rig.conversation.compaction is not None
+    assert rig.conversation.compaction.current_request == "the task"
 
 
 @pytest.mark.parametrize("summary", [says("", stop="end_turn"), says("I cannot", stop="refusal"), says("x" * 40_000)])

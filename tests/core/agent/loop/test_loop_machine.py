@@ -296,7 +296,7 @@ class Machine(RuleBasedStateMachine):
             return
         assert kinds["agent_start"] == kinds["agent_end"]
         assert kinds["turn_start"] == kinds["turn_end"]
-        assert kinds["compaction_start"] >= kinds["compacted"] + kinds["compaction_failed"]
+        assert kinds["compaction_start"] == kinds["compacted"] + kinds["compaction_failed"]
         assert not self.events or self.events[-1].kind == "agent_end"
         assert not self.conversation.unanswered or self.restarted
         assert not self.model.open, "no request is left behind"
