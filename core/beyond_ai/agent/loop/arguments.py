@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, cast
 
 from beyond_ai.agent.loop.definitions import ToolSet
@@ -57,6 +56,8 @@ def describe(call: ToolUse, tool: Tool | None, arguments: "BaseModel | None") ->
 
 
 def _unknown(name: str, tools: ToolSet) -> str:
+    from difflib import get_close_matches
+
     known = sorted(tools.by_name)
     folded = {other.lower(): other for other in known}
     near = [folded[match] for match in get_close_matches(name.lower(), folded, n=3, cutoff=0.5)]
@@ -91,6 +92,8 @@ def _arguments(call: ToolUse, tool: Tool) -> "BaseModel":
 
 
 def _misfit(call: ToolUse, tool: Tool, errors: "list[ErrorDetails]") -> str:
+    from difflib import get_close_matches
+
     lines = [f"The arguments do not fit {tool.name}, so nothing was run:"]
     lines += [f"- {_problem(error)}" for error in errors[:PROBLEMS]]
     if len(errors) > PROBLEMS:

@@ -5,7 +5,6 @@ conversation again from them with `Conversation.replay`. What a run discards, as
 never gets in.
 """
 
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -81,6 +80,8 @@ Entry = MessageEntry | CompactionEntry | ModelEntry | SpendEntry
 
 def new_entry_id() -> str:
     """An id that no other entry has."""
+    import secrets
+
     return secrets.token_hex(8)
 
 

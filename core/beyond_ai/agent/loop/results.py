@@ -1,6 +1,6 @@
 """What a tool gave back, as the conversation keeps it."""
 
-from base64 import b64encode
+from binascii import b2a_base64
 from typing import Final
 
 from beyond_ai.spec.conversation import Image, ToolOutput
@@ -33,7 +33,10 @@ def output(call_id: str, result: ToolResult, remark: str | None) -> ToolOutput:
         text = f"{text[:RESULT_CHARS]}\n[cut: {len(text):,} characters in all]"
     if remark is not None:
         text = f"{text}\n\n{remark}"
-    images = tuple(Image(media_type=image.media_type, data=b64encode(image.data).decode()) for image in result.images)
+    images = tuple(
+        Image(media_type=image.media_type, data=b2a_base64(image.data, newline=False).decode())
+        for image in result.images
+    )
     return ToolOutput(tool_use_id=call_id, content=_encodable(text), is_error=result.is_error, images=images)
 
 

@@ -1,7 +1,6 @@
 """What a loop is told once: limits, patience, and how the conversation is kept small."""
 
 import asyncio
-import random
 import time
 from dataclasses import dataclass, field
 
@@ -91,4 +90,6 @@ class Clock:
 
     def chance(self) -> float:
         """A number from 0 to 1, each time another."""
+        import random
+
         return random.random()  # noqa: S311 - spreads retries, keeps no secret
