@@ -22,7 +22,7 @@ class Progress:
         self._interval = interval
         self._latest = ""
         self._told = ""
-        self._closed = False
+        self._closed = self._shut = False
         self._resting = False
         self._task: asyncio.Task[None] | None = None
 
@@ -33,6 +33,10 @@ class Progress:
         self._latest = text
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._pass_on())
+
+    def shut(self) -> None:
+        """Tell nothing any more: the run does not wait for this call."""
+        self._closed = self._shut = True
 
     async def close(self) -> None:
         """Tell the rest; nothing is told after it."""
@@ -55,7 +59,7 @@ class Progress:
 
     async def _tell(self) -> None:
         latest, told = self._latest, self._told
-        if latest == told:
+        if latest == told or self._shut:
             return
         self._told = latest
         new = latest.removeprefix(told)  # all of it where a tool keeps only the end

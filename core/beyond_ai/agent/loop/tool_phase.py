@@ -91,6 +91,8 @@ class ToolPhase:
         for job in self._jobs:
             if job.result is None:
                 job.closed = True
+                if job.progress is not None:
+                    job.progress.shut()
                 job.result = failure(NOT_RUN if job.started is None else BROKEN_OFF)
                 if job.announced:
                     ends.append(self._end(job, job.result))
@@ -145,6 +147,8 @@ class ToolPhase:
         tasks: dict[asyncio.Future[None], list[Job]] = {
             asyncio.ensure_future(self._run_group(group, places)): group for group in groups
         }
+        for task in tasks:
+            task.add_done_callback(_seen)
         told = asyncio.ensure_future(self._stop.wait())
         try:
             await _until(tasks, told)
@@ -240,6 +244,12 @@ def _target(job: Job) -> object:
         return (type(cwd)(path).expanduser() if path.startswith("~") else cwd / path).resolve()
     except Exception:  # noqa: BLE001 - a path that is none; the tool itself will say so
         return None
+
+
+def _seen(task: asyncio.Future[None]) -> None:
+    """Nobody may be there any more to ask what became of TASK."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _until(tasks: Iterable[asyncio.Future[None]], end: asyncio.Future[None]) -> None:

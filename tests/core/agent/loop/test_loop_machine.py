@@ -319,7 +319,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def test_any_interleaving() -> None:
-    run_state_machine_as_test(Machine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(Machine, settings=settings(max_examples=120, stateful_step_count=40, deadline=None))
 
 
 @pytest.mark.long

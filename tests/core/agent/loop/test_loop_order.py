@@ -219,6 +219,18 @@ async def test_hooks_see_every_event_and_a_failing_one_is_told_once() -> None:
     assert seen[-1] == "agent_end"
 
 
+async def test_nothing_follows_the_end_not_even_that_a_hook_failed_in_it() -> None:
+    class Broken(AgentHook):
+        async def on_event(self, event: AgentEvent) -> None:
+            if event.kind == "agent_end":
+                raise ValueError("too late")
+
+    rig = Rig(ScriptedModel(says("done"), says("done")), hooks=[("broken", Broken())])
+    for _ in range(2):
+        await rig.run()
+        assert rig.trace[-2:] == ["notice", "agent_end"]
+
+
 async def test_another_model_answers_from_the_next_request_on() -> None:
     async def switch(arguments: object, context: ToolContext) -> ToolResult:
         rig.control.switch(model="m2", thinking="high")

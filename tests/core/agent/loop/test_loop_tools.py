@@ -299,7 +299,7 @@ async def test_calls_that_wait_for_their_turn_are_not_begun_after_a_stop() -> No
     assert [output.is_error for output in rig.results] == [False, True]
 
 
-async def _swallows(context: ToolContext, then: Callable[[], Awaitable[object]]) -> ToolResult:
+async def _swallows(then: Callable[[], Awaitable[object]]) -> ToolResult:
     try:
         await asyncio.Event().wait()
     except asyncio.CancelledError:
@@ -314,7 +314,9 @@ async def test_a_tool_that_swallows_cancellation_cannot_hang_the_run() -> None:
     async def stubborn(arguments: object, context: ToolContext) -> ToolResult:
         left.append(asyncio.current_task())
         rig.control.cancel()
-        return await _swallows(context, free.wait)
+        result = await _swallows(free.wait)
+        context.progress("still here")
+        return result
 
     rig = Rig(ScriptedModel(says("", call("stubborn"))), tool("stubborn", stubborn))
     assert (await rig.run()).status == "cancelled"
@@ -326,6 +328,8 @@ async def test_a_tool_that_swallows_cancellation_cannot_hang_the_run() -> None:
     free.set()
     assert left[0] is not None
     await left[0]
+    assert rig.trace[-1] == "agent_end"
+    assert rig.of("tool_progress") == []
     assert rig.trace.count("tool_end") == ends == 1, "its own result comes too late"
 
 
@@ -337,7 +341,7 @@ async def test_a_tool_that_is_slow_to_clean_up_is_waited_for() -> None:
             for _ in range(5):
                 await asyncio.sleep(0)
 
-        return await _swallows(context, clean)
+        return await _swallows(clean)
 
     clock = FakeClock(LoopSettings().tool_cleanup)
     rig = Rig(ScriptedModel(says("", call("cleans"))), tool("cleans", cleans), clock=clock)
