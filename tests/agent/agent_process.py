@@ -18,6 +18,7 @@ from beyond_ai.testing.model_call import ModelCall, Wire
 WIRES: Final[tuple[Wire, ...]] = ("chat", "responses", "messages")
 MODELS: Final[dict[Wire, str]] = {"chat": "gpt-oss-120b", "responses": "gpt-5.1", "messages": "claude-opus-4-8"}
 COMMAND: Final = Path(sys.executable).with_name("beyond-ai")
+CRADLE: Final = Path(__file__).with_name("cradle.py")
 Frame = dict[str, object]
 
 
@@ -56,12 +57,18 @@ class Place:
     home: Path
     gateway_url: str
     environment: dict[str, str] = field(default_factory=dict)
+    nursery: Path | None = None
+    """where agents are forked; None starts them in full"""
     via: tuple[str, ...] = ()
-    """a program that starts the agent"""
+    """a program that starts the agent, in full"""
 
     def arguments(self, *words: str, wire: Wire = "messages") -> list[str]:
-        """The command line of a run on WIRE."""
-        return [*self.via, str(COMMAND), "agent", "run", "--model", MODELS[wire], "--dialect", wire, *words]
+        """The command line of a run on WIRE, started in full."""
+        return [*self.via, str(COMMAND), *self.words(*words, wire=wire)]
+
+    def words(self, *words: str, wire: Wire = "messages") -> list[str]:
+        """What follows `beyond-ai` in it."""
+        return ["agent", "run", "--model", MODELS[wire], "--dialect", wire, *words]
 
     def environ(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """The environment of a run."""
@@ -78,11 +85,15 @@ class Place:
         stdin: int = subprocess.DEVNULL,
         prepare: Callable[[], object] | None = None,
     ) -> "subprocess.Popen[str]":
-        """Start a run; PREPARE is called in the child."""
+        """Start a run; PREPARE is called in the child, which is started in full then."""
+        environ = self.environ(environment)
+        arguments = self.arguments(*words, wire=wire)
+        if self.nursery is not None and not self.via and prepare is None and "PYTHONPATH" not in environ:
+            arguments = [sys.executable, "-I", "-S", str(CRADLE), str(self.nursery), *self.words(*words, wire=wire)]
         return subprocess.Popen(
-            self.arguments(*words, wire=wire),
+            arguments,
             cwd=self.cwd,
-            env=self.environ(environment),
+            env=environ,
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

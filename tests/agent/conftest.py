@@ -1,6 +1,9 @@
 """A place for an agent to work in, with the session's gateway behind it and a scripted model behind that."""
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,12 +26,32 @@ def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "cache"
 
 
+@pytest.fixture(scope="session")
+def nursery(bytecode: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where agents are forked."""
+    path = tmp_path_factory.mktemp("nursery") / "socket"
+    program = [sys.executable, str(Path(__file__).with_name("nursery.py")), str(path)]
+    environ = {**os.environ, "PYTHONPYCACHEPREFIX": str(bytecode)}
+    with subprocess.Popen(program, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield path
+        process.kill()
+
+
 @pytest.fixture
-def place(tmp_path: Path, gateway: GatewayProcess, bytecode: Path) -> Place:
-    """An empty folder, and an empty home."""
+def in_full(tmp_path: Path, gateway: GatewayProcess, bytecode: Path) -> Place:
+    """An empty folder, and an empty home, for agents that are started in full."""
     for name in ("work", "home"):
         (tmp_path / name).mkdir()
     return Place(tmp_path / "work", tmp_path / "home", gateway.url, {"PYTHONPYCACHEPREFIX": str(bytecode)})
+
+
+@pytest.fixture
+def place(in_full: Place, nursery: Path) -> Place:
+    """The same for agents that are forked."""
+    in_full.nursery = nursery
+    return in_full
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from beyond_ai.testing.model_call import Wire
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
-def test_a_task_is_done_on_every_wire(task: CodingTask, model: Model, place: Place, tmp_path: Path) -> None:
+def test_a_task_is_done_on_every_wire(task: CodingTask, model: Model, in_full: Place, tmp_path: Path) -> None:
     model(then=played(*task.turns))
-    places = {wire: _prepared(task, tmp_path / wire, place) for wire in WIRES}
+    places = {wire: _prepared(task, tmp_path / wire, in_full) for wire in WIRES}
     before = {wire: there.tree() for wire, there in places.items()}
 
     def run(wire: Wire) -> Ran:

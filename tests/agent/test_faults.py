@@ -264,6 +264,7 @@ def test_a_second_sigint_ends_at_once(place: Place, model: Model) -> None:
 
 
 def test_a_signal_before_anything_has_begun(place: Place) -> None:
+    place.nursery = None
     with place.start("--json", "-", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         until(lambda: _handles(process.pid, signal.SIGTERM))

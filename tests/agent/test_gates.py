@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import subprocess
 from pathlib import Path
 
@@ -44,6 +45,10 @@ def on_terminal(place: Place, *words: str, answers: list[str]) -> tuple[Ran, lis
         left = list(answers)
         asked: list[str] = []
         while True:
+            ready, _, _ = select.select([terminal], [], [], 15)
+            if not ready:
+                process.kill()
+                raise AssertionError(f"it stands still: {shown.decode(errors='replace')}")
             try:
                 piece = terminal.read(65_536)
             except OSError:  # Linux: nobody has the terminal open any more

@@ -36,6 +36,7 @@ def test_a_session_is_continued_where_it_was_left(place: Place, model: Model) ->
 
 
 def test_a_session_has_its_model_and_a_file_of_its_own(place: Place, model: Model) -> None:
+    place.nursery = None
     playing = model(then=says("fine"))
     assert place.run("--session", "mine.jsonl", "--thinking", "low", "first").code == 0
     again = [word for word in place.arguments("--session", "mine.jsonl", "second") if word != "--model"]
@@ -47,6 +48,7 @@ def test_a_session_has_its_model_and_a_file_of_its_own(place: Place, model: Mode
 
 
 def test_two_agents_do_not_write_one_session(place: Place, model: Model) -> None:
+    place.nursery = None
     held = Held(says("slow"), asyncio.Event())
     playing = model(held)
     with place.start("--session", "s.jsonl", "first") as process:
@@ -60,6 +62,7 @@ def test_two_agents_do_not_write_one_session(place: Place, model: Model) -> None
 
 
 def test_kill_9_in_a_tool_runs_nothing_twice(place: Place, model: Model) -> None:
+    place.nursery = None
     command = "echo begun >> begun; sleep 15"
     model(uses(tool_call("bash", command=command), text="Let me see."))
     with place.start("--json", "go") as process:
@@ -77,6 +80,7 @@ def test_kill_9_in_a_tool_runs_nothing_twice(place: Place, model: Model) -> None
 
 
 def test_kill_9_while_the_model_answers(place: Place, model: Model) -> None:
+    place.nursery = None
     held = Held(says("some words to be cut"), asyncio.Event(), after=5)
     playing = model(held)
     with place.start("--json", "go") as process:

@@ -28,8 +28,8 @@ class Terminal:
         """What the person says to QUESTION; whatever is no yes is a no. Raises OSError when the terminal is gone."""
         async with self._one_at_a_time:
             with self.pausing():
+                termios.tcflush(self._descriptor, termios.TCIFLUSH)  # what was typed before is no answer to this
                 os.write(self._descriptor, _shown(question).encode(errors="replace"))
-                termios.tcflush(self._descriptor, termios.TCIFLUSH)  # what was typed before was no answer to this
                 return ANSWERS.get((await self._line()).strip().lower(), "no")
 
     async def _line(self) -> str:

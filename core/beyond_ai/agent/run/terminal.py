@@ -103,7 +103,8 @@ class TerminalView:
 
     def _tool_end(self, event: ToolEnd) -> None:
         self._end(event.id)
-        line = Text("x " if event.is_error else "- ", style="red" if event.is_error else "green")
+        line = Text()
+        line.append("x " if event.is_error else "- ", style="red" if event.is_error else "green")
         line.append(event.name, style="bold").append(f" {self._summaries.pop(event.id, '')}")
         line.append(f" {event.seconds:.1f} s", style="dim")
         self._print(line)
