@@ -92,7 +92,7 @@ def check_files(tree: Tree) -> None:
         listed = subprocess.run(words, cwd=folder, capture_output=True, check=False).stdout
         paths = [os.fsdecode(path) for path in ripgrep.listed(listed)]
         if ripgrep.outside(folder):
-            paths = ripgrep._met(folder, paths)
+            paths = list(ripgrep._met(folder, paths))
         assert walked == paths
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from beyond_ai import ToolContext, ToolError
 from beyond_ai_tools.coding.found import Found, PatternError, Search, in_order
 from beyond_ai_tools.coding.searched_text import is_text
-from beyond_ai_tools.coding.walk import OutsideRepositories, in_repository
+from beyond_ai_tools.coding.walk import REPOSITORY, OutsideRepositories, in_repository
 from beyond_ai_tools.processes.program import Finished, run_program
 
 SECONDS: Final = 120.0
@@ -49,12 +49,12 @@ async def search(program: str, wanted: Search, context: ToolContext) -> Found:
     return found
 
 
-async def _files(program: str, wanted: Search, found: Found, context: ToolContext) -> list[str]:
+async def _files(program: str, wanted: Search, found: Found, context: ToolContext) -> Sequence[str]:
     """The files with a match, in order."""
     anywhere = await asyncio.to_thread(outside, wanted.folder)
     words = (*FILES, *anywhere, *_names(wanted), "--files-with-matches", *_pattern(wanted), "--", "./")
     finished = await _run(program, words, wanted, found, context)
-    paths = list(map(os.fsdecode, listed(finished.output)))
+    paths: Sequence[str] = list(map(os.fsdecode, listed(finished.output)))
     if anywhere:
         paths = await asyncio.to_thread(_met, wanted.folder, paths)
     if wanted.glob is not None:
@@ -67,8 +67,16 @@ def outside(folder: Path) -> tuple[str, ...]:
     return () if in_repository(folder) else ("--no-require-git",)
 
 
-def _met(folder: Path, paths: Sequence[str]) -> list[str]:
+def _met(folder: Path, paths: Sequence[str]) -> Sequence[str]:
     """Those of PATHS that a walk meets: outside of repositories ripgrep's versions differ about those further down."""
+    folders: set[str] = set()
+    for path in paths:
+        parent = path.rpartition("/")[0]
+        while parent and parent not in folders:
+            folders.add(parent)
+            parent = parent.rpartition("/")[0]
+    if not any(os.path.lexists(folder / parent / REPOSITORY) for parent in folders):
+        return paths
     walk = OutsideRepositories(folder)
     return [path for path in paths if walk.meets(path)]
 
