@@ -85,7 +85,7 @@ def run(
     where = SessionOptions(file=session, folder=session_dir, resume=continue_, keep=not no_session)
     _check_session(where)
     options = RunOptions(
-        cwd=Path.cwd(),
+        cwd=_working_folder(),
         gateway_url=gateway_url or DEFAULT_URL,
         key=(key or "").strip(),
         model=model or None,
@@ -174,6 +174,13 @@ def _check_session(where: SessionOptions) -> None:
     ]
     if len(chosen) > 1:
         raise ConfigError(f"{' and '.join(chosen)} exclude each other", "keep one of them")
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigError(f"the working folder cannot be used: {error.strerror}", "change to one that exists") from None
 
 
 def _is_from_environment(ctx: typer.Context, name: str) -> bool:

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beyond_ai.agent.json_line import json_line
 from beyond_ai.agent.loop.conversation import MessageEntry
 from beyond_ai.agent.loop.history import flaw
 from beyond_ai.agent.session import Session, default_folder, latest, new_path
-from beyond_ai.agent.session.codec import EntryReader, line_of
+from beyond_ai.agent.session.codec import EntryReader
 from beyond_ai.agent.session.journal import Journal, SessionError, parse_lines
 from beyond_ai.agent.session.repair import LOST, STOPPED, legal
 from beyond_ai.spec.conversation import (
@@ -255,7 +256,7 @@ def test_kinds_that_are_not_known_stay(tmp_path: Path) -> None:
     parent = entries(path, "message")[0]["id"]
     strange = {"type": "label", "id": "feed", "parent_id": parent, "label": "here"}
     with path.open("ab") as file:
-        file.write(line_of(strange))
+        file.write(json_line(strange))
     session = opened(path)
     add(session, said("two"))
     session.close()
@@ -271,7 +272,7 @@ def test_a_leaf_moves_what_is_read_and_what_is_added(tmp_path: Path) -> None:
     session.close()
     target = entries(path, "message")[1]["id"]
     with path.open("ab") as file:
-        file.write(line_of({"type": "leaf", "target_id": target}))
+        file.write(json_line({"type": "leaf", "target_id": target}))
     assert texts(path) == ["one", "two"]
     session = opened(path)
     add(session, user("four"))

@@ -4,13 +4,13 @@ The first line says which version of the form it is; within a version members an
 the `result`, on every path. No line is longer than 1 MiB: what is longer is cut, and says where the whole of it is.
 """
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Final
 
+from beyond_ai.agent.json_line import json_line
 from beyond_ai.agent.run.output import Output
 from beyond_ai.spec.agent_event import AgentEvent
 from beyond_ai.spec.conversation import JsonObject
@@ -63,7 +63,7 @@ class Frames:
             frame["ts"] = round(time.time(), 3)
         frame |= members
         self._seq += 1
-        data = _encoded(frame)
+        data = json_line(frame)
         if len(data) <= LARGEST:
             return data
         whole = self._spilled(data, frame["seq"])
@@ -71,10 +71,10 @@ class Frames:
             cut: list[JsonObject] = []
             shorter = {key: _cut(value, key, limit, cut) for key, value in frame.items()}
             shorter |= {"cut": cut, **whole}
-            data = _encoded(shorter)
+            data = json_line(shorter)
             if len(data) <= LARGEST:
                 return data
-        return _encoded({"kind": frame["kind"], "seq": frame["seq"], "cut": [], **whole})
+        return json_line({"kind": frame["kind"], "seq": frame["seq"], "cut": [], **whole})
 
     def _spilled(self, data: bytes, seq: object) -> JsonObject:
         """Where the whole of a frame is put."""
@@ -105,12 +105,6 @@ def plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value
-
-
-def _encoded(frame: Mapping[str, object]) -> bytes:
-    text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"), default=str)
-    text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return text.encode(errors="replace") + b"\n"
 
 
 def _cut(value: object, where: str, limit: int, cut: list[JsonObject]) -> object:

@@ -180,8 +180,8 @@ class Program:
             )
 
     def _let_ask(self, agent: "Agent") -> None:
-        """Have a person asked, where there is a terminal and nobody else reads."""
-        if agent.approval.mode == "never" or self._frames is not None or not os.isatty(STDERR):
+        """Have a person asked, where there is a terminal and no program reads. Hooks may ask under every mode."""
+        if self._frames is not None or not os.isatty(STDERR):
             return
         from beyond_ai.agent.run.asking import open_terminal
 
@@ -195,6 +195,8 @@ class Program:
 
     def _show_error(self, error: BeyondError) -> None:
         self._view.close()
+        if self._options.debug:
+            traceback.print_exception(error)
         for line in error.message.splitlines():
             self._view.line(f"error: {line}")
         if error.hint:

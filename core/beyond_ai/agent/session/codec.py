@@ -3,7 +3,6 @@
 In the file an entry is its own members beside `type`, `id`, `parent_id` and `timestamp`; a message stands flat in its.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Final
@@ -17,8 +16,6 @@ RECORDS: Final[dict[str, type[CompactionEntry | ModelEntry | SpendEntry]]] = {
     "model": ModelEntry,
     "spend": SpendEntry,
 }
-LINE_ENDS: Final = {"\u2028": "\\u2028", "\u2029": "\\u2029"}
-"""Characters that JSON allows raw and that some readers take for the end of a line."""
 
 
 def encode_entry(entry: Entry, parent: str | None, timestamp: float) -> JsonObject:
@@ -55,14 +52,6 @@ class EntryReader:
         except ValidationError:
             pass
         return None
-
-
-def line_of(value: Mapping[str, object]) -> bytes:
-    """VALUE as one line that every reader takes for one."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    for character, escape in LINE_ENDS.items():
-        text = text.replace(character, escape)
-    return text.encode(errors="replace") + b"\n"  # half a surrogate pair, as in a name that is no UTF-8, is none
 
 
 def _known(message: Mapping[str, object]) -> JsonObject:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from beyond_ai.agent.session.codec import line_of
+from beyond_ai.agent.json_line import json_line
 from beyond_ai.errors import BeyondError
 from beyond_ai.spec.conversation import JsonObject
 
@@ -88,7 +88,7 @@ class Journal:
         os.close(self._descriptor)
 
     def _write(self, values: Iterable[Mapping[str, object]]) -> None:
-        data = b"".join(map(line_of, values))
+        data = b"".join(map(json_line, values))
         size = os.fstat(self._descriptor).st_size
         if size and os.pread(self._descriptor, 1, size - 1) != b"\n":  # somebody's last line was cut off
             data = b"\n" + data
