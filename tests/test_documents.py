@@ -17,6 +17,7 @@ from tests.fidelity import answers, connections, credentials, requests
 from typer.testing import CliRunner
 
 from beyond_ai import (
+    AgentHook,
     AuthScheme,
     Component,
     Context,
@@ -34,6 +35,7 @@ from beyond_ai import (
     UsageQuirk,
     UsageSink,
 )
+from beyond_ai.agent.failure import FailureCode
 from beyond_ai.cli import app
 from beyond_ai.config import Settings, load_settings
 from beyond_ai.gateway.admin_view import Unready
@@ -42,12 +44,15 @@ from beyond_ai.gateway.metric_families import families, worker_families
 from beyond_ai.gateway.metrics import REASONS
 from beyond_ai.layers import DISABLED_VARIABLE, MAP_VARIABLES, PLAIN_VARIABLES
 from beyond_ai.spec import KINDS, Kind, kind_named
+from beyond_ai.spec.agent_event import AgentEvent
+from beyond_ai.spec.conversation import TokenUsage
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 FIDELITY = ROOT / "tests" / "fidelity" / "README.md"
 PLUGINS = ROOT / "docs" / "plugins.md"
 GATEWAY = ROOT / "docs" / "gateway.md"
+AGENT_OPTIONS = ROOT / "core" / "beyond_ai" / "cli" / "agent_options.py"
 COUNTS = ROOT / "core" / "beyond_ai" / "gateway" / "usage" / "counts.py"
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), FIDELITY]
 SOURCES = [
@@ -56,6 +61,9 @@ SOURCES = [
     for file in sorted((ROOT / folder).rglob("*"))
     if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".so"
 ] + [file for file in sorted(ROOT.iterdir()) if file.suffix in (".md", ".py", ".toml", ".txt")]
+
+THEIRS = ("config.toml", "AGENTS.md", "CLAUDE.md", "SKILL.md", "NAME.md")
+"""Files that are named and are those of users."""
 
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 EXAMPLE = re.compile(r"^<!-- example: (\w+) (\w+) -->\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -67,6 +75,7 @@ PRODUCTS = {
     "transport": Transport,
     "deny_store": DenyStore,
     "observer": Observer,
+    "agent_hook": AgentHook,
 }
 
 
@@ -116,7 +125,7 @@ def test_relative_links_resolve(document: Path) -> None:
 @each_document
 def test_files_that_are_named_exist(document: Path) -> None:
     for span in spans(document):
-        if re.fullmatch(r"[\w./-]+\.(py|toml|md|txt)", span) and span != "config.toml":
+        if re.fullmatch(r"[\w./-]+\.(py|toml|md|txt)", span) and span not in THEIRS:
             assert any(f"/{file.relative_to(ROOT).as_posix()}".endswith(f"/{span}") for file in SOURCES), span
         elif re.fullmatch(r"(core|plugins|providers|tools|tests|docs)/[\w./-]*", span):
             assert (ROOT / span).exists(), span
@@ -184,6 +193,11 @@ def metric_families() -> list[Metric]:
     return [*families(Sum({}), False, {}), *worker_families(0, 0, 0, 0)]
 
 
+def agent_variables() -> set[str]:
+    """The variables that stand for options of `agent run`."""
+    return set(re.findall(r'envvar="(\w+)"', AGENT_OPTIONS.read_text()))
+
+
 def vocabulary() -> set[str]:
     """Every name with an underscore that a document may put in code style."""
     records = (UsageEvent, UsageQuirk, Provider, Context, Component, RequestRecord)
@@ -192,6 +206,10 @@ def vocabulary() -> set[str]:
         *Settings.model_fields,
         *(field.name for record in records for field in fields(record)),
         *(outcome.value for outcome in Outcome),
+        *(name for event in get_args(AgentEvent) for field in fields(event) for name in (field.name, field.default)),
+        *(field.name for field in fields(TokenUsage)),
+        *get_args(FailureCode),
+        *("tool_arguments", "exit_code", "cost_usd", "structured_output"),
         *(kind.hook for kind in KINDS),
         *REASONS,
         *get_args(Unready),
@@ -213,7 +231,7 @@ def test_settings_fields_and_metrics_that_are_named_exist(document: Path) -> Non
 @each_document
 def test_variables_that_are_named_exist(document: Path) -> None:
     known = {f"AI_{name.upper()}" for name in Settings.model_fields}
-    known |= {"AI_CONFIG_PATH", "AI_MINT_KEY", DISABLED_VARIABLE, *PLAIN_VARIABLES}
+    known |= {"AI_CONFIG_PATH", "AI_MINT_KEY", DISABLED_VARIABLE, *PLAIN_VARIABLES, *agent_variables()}
     for name in re.findall(r"\bAI_[A-Z0-9_]+", document.read_text()):
         assert name in known or name.startswith(tuple(MAP_VARIABLES)), name
 

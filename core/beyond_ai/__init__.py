@@ -6,6 +6,7 @@ in `beyond_ai.spec`.
 
 from beyond_ai.configured import configured_context
 from beyond_ai.errors import BeyondError, ConfigError, PluginError
+from beyond_ai.spec.agent_hook import AgentHook, Allow, Ask, Block, Verdict
 from beyond_ai.spec.auth import AuthScheme, DevAuthScheme, DevCredential, Identity, InvalidCredential
 from beyond_ai.spec.availability import Unavailable
 from beyond_ai.spec.command import Command
@@ -25,7 +26,16 @@ from beyond_ai.spec.provider import Dialect, KeyScheme, Provider, StreamUsage
 from beyond_ai.spec.scanner import Scanner, ScannerFactory
 from beyond_ai.spec.sink import UsageSink
 from beyond_ai.spec.token_count import token_count
-from beyond_ai.spec.tool import Tool, ToolContext, ToolResult
+from beyond_ai.spec.tool import (
+    Cancellation,
+    PathPolicy,
+    Tool,
+    ToolContext,
+    ToolError,
+    ToolImage,
+    ToolLimits,
+    ToolResult,
+)
 from beyond_ai.spec.transport import (
     FailureStage,
     Headers,
@@ -41,8 +51,13 @@ from beyond_ai.spec.usage_event import Outcome, UsageEvent
 
 __all__ = [
     "API_VERSION",
+    "AgentHook",
+    "Allow",
+    "Ask",
     "AuthScheme",
     "BeyondError",
+    "Block",
+    "Cancellation",
     "CheckableDenyStore",
     "Command",
     "Component",
@@ -65,6 +80,7 @@ __all__ = [
     "NatsSettings",
     "Observer",
     "Outcome",
+    "PathPolicy",
     "PluginError",
     "Provider",
     "RequestRecord",
@@ -73,6 +89,9 @@ __all__ = [
     "StreamUsage",
     "Tool",
     "ToolContext",
+    "ToolError",
+    "ToolImage",
+    "ToolLimits",
     "ToolResult",
     "Transport",
     "Unavailable",
@@ -85,6 +104,7 @@ __all__ = [
     "UsageEvent",
     "UsageQuirk",
     "UsageSink",
+    "Verdict",
     "configured_context",
     "head_lines",
     "hookimpl",

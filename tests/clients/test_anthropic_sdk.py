@@ -98,7 +98,7 @@ async def test_message_streams_as_the_provider_writes(
 
 async def test_the_sdks_stream_helper(upstream: ScriptedUpstream, anthropic_sdk: Sdk) -> None:
     """`messages.stream` puts the whole message together from its events."""
-    upstream.answer(messages.stream(Answer(tool_call=CALL)))
+    upstream.answer(messages.stream(Answer(tool_calls=(CALL,))))
     if isinstance(anthropic_sdk.client, anthropic.AsyncAnthropic):
         content, usage = await async_final(anthropic_sdk.client)
     else:
@@ -121,7 +121,7 @@ def final(client: anthropic.Anthropic) -> tuple[list[str], int]:
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
 async def test_tools(upstream: ScriptedUpstream, anthropic_sdk: Sdk, caller: Caller, streamed: bool) -> None:
-    answer = Answer(text="", tool_call=CALL)
+    answer = Answer(text="", tool_calls=(CALL,))
     upstream.answer(messages.stream(answer) if streamed else messages.response(answer))
     result = await anthropic_sdk.call(lambda client: client.messages.create, **ORDER, tools=TOOLS, stream=streamed)
     if streamed:

@@ -111,7 +111,7 @@ async def test_chat_streams_as_the_provider_writes(
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
 async def test_tools(upstream: ScriptedUpstream, openai_sdk: Sdk, caller: Caller, streamed: bool) -> None:
-    answer = Answer(tool_call=CALL)
+    answer = Answer(tool_calls=(CALL,))
     upstream.answer(chat.stream(answer) if streamed else chat.response(answer))
     result = await openai_sdk.call(
         lambda client: client.chat.completions.create, model="gpt-4o", messages=ASKED, tools=TOOLS, stream=streamed
@@ -141,7 +141,7 @@ async def test_responses(
     streamed: bool,
     called: ToolCall | None,
 ) -> None:
-    answer = Answer(text="Hello.", tool_call=called, reasoning_tokens=2)
+    answer = Answer(text="" if called else "Hello.", tool_calls=(called,) if called else (), reasoning_tokens=2)
     upstream.answer(responses.stream(answer) if streamed else responses.response(answer))
     result, headers = await openai_sdk.raw(
         lambda client: client.responses.with_raw_response.create, model="gpt-5", input="Hi", stream=streamed

@@ -329,7 +329,7 @@ def test_threaded_upstream_serves_the_stock_openai_sdk() -> None:
     with ThreadedUpstream() as upstream:
         client = openai.OpenAI(base_url=f"http://{upstream.authority}/v1", api_key="sk-fake", max_retries=0)
         with client:
-            upstream.answer(chat.response(Answer(tool_call=TOOL, cached_tokens=5)))
+            upstream.answer(chat.response(Answer(tool_calls=(TOOL,), cached_tokens=5)))
             completion = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "?"}])
             assert completion.choices[0].message.tool_calls is not None
             assert completion.usage is not None
@@ -355,7 +355,7 @@ def test_threaded_upstream_serves_the_stock_openai_sdk() -> None:
 
 
 def test_threaded_upstream_serves_the_stock_anthropic_sdk() -> None:
-    answer = Answer(tool_call=TOOL, input_tokens=30, cached_tokens=10)
+    answer = Answer(tool_calls=(TOOL,), input_tokens=30, cached_tokens=10)
     with ThreadedUpstream() as upstream:
         client = anthropic.Anthropic(base_url=f"http://{upstream.authority}", api_key="sk-ant-fake", max_retries=0)
         with client:

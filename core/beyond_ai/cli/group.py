@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BUILT_IN: Final = {
     "gateway": ("beyond_ai.cli.gateway", "Run the gateway."),
+    "agent": ("beyond_ai.cli.agent", "Do coding tasks in this folder."),
     "plugins": ("beyond_ai.cli.plugins", "List installed plugins, look at one, check all."),
     "config": ("beyond_ai.cli.config", "Show the configuration and where it comes from, or check it."),
     "doctor": ("beyond_ai.cli.doctor", "Look at everything that a gateway needs here."),

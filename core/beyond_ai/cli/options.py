@@ -4,9 +4,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    from typer._click.core import Context as ClickContext
+    from typer._click.formatting import HelpFormatter
 
 ConfigFile = Annotated[
     Path | None,
@@ -15,6 +20,21 @@ ConfigFile = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+
+
+class GroupedCommand(TyperCommand):
+    """A command whose many options stand in groups in the plain help: by `rich_help_panel`, in the order of these."""
+
+    def format_options(self, ctx: "ClickContext", formatter: "HelpFormatter") -> None:
+        """Write the groups."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(getattr(param, "rich_help_panel", None) or "Other", []).append(record)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 def write_json(value: object) -> None:

@@ -31,6 +31,7 @@ from beyond_ai.config.values import (
     masked,
     without_password,
 )
+from beyond_ai.prices import ModelPrice
 from beyond_ai.registry.policy import RESERVED, PluginPolicy
 from beyond_ai.spec.component import NatsSettings, UpstreamSettings
 
@@ -152,6 +153,9 @@ class Settings(BaseModel):
     )
     provider_auth_schemes: dict[ProviderName, KeySchemeName] = Field(
         {}, description="how an added provider wants its key: bearer (default), x-api-key or api-key"
+    )
+    agent_prices: dict[str, ModelPrice] = Field(
+        {}, description="model = US dollars a million tokens; `beyond-ai agent` shows money for these models only"
     )
     plugins: dict[str, object] = Field(
         {}, description="disabled, allow and prefer for all plugins; [plugins.<name>] is one plugin's own table"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from beyond_ai.errors import ConfigError
 from beyond_ai.layers import nearest
 from beyond_ai.registry.plugin import Plugin, one_line
+from beyond_ai.spec.agent_hook import AgentHook
 from beyond_ai.spec.auth import AuthScheme
 from beyond_ai.spec.component import Component, Context
 from beyond_ai.spec.deny import DenyStore
@@ -27,6 +28,7 @@ PRODUCTS: Final[Mapping[str, type]] = {
     "transport": Transport,
     "deny_store": DenyStore,
     "observer": Observer,
+    "agent_hook": AgentHook,
 }
 """What `create` must return, by kind."""
 

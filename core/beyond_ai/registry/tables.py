@@ -12,6 +12,7 @@ from beyond_ai.registry.discovery import apply_policy, discover
 from beyond_ai.registry.loading import import_plugins, new_manager, register
 from beyond_ai.registry.plugin import Plugin, PluginReport, State, Unusable, one_line
 from beyond_ai.registry.policy import PluginPolicy
+from beyond_ai.spec.agent_hook import AgentHook
 from beyond_ai.spec.auth import AuthScheme
 from beyond_ai.spec.availability import Unavailable
 from beyond_ai.spec.command import Command
@@ -77,6 +78,10 @@ class Registry:
         """Tools by name."""
         return self._table("tool", Tool)
 
+    def agent_hooks(self) -> dict[str, Component[AgentHook]]:
+        """Agent hooks by name, in the order in which they are called."""
+        return self._table("agent_hook", Component)
+
     def commands(self) -> dict[str, Command]:
         """Commands by name."""
         return self._table("command", Command)
@@ -109,6 +114,10 @@ class Registry:
     def create(
         self, kind: Literal["observer"], name: str, context: Context, table: Mapping[str, object] | None
     ) -> Observer: ...
+    @overload
+    def create(
+        self, kind: Literal["agent_hook"], name: str, context: Context, table: Mapping[str, object] | None
+    ) -> AgentHook: ...
     @overload
     def create(self, kind: str, name: str, context: Context, table: Mapping[str, object] | None) -> object: ...
     def create(self, kind: str, name: str, context: Context, table: Mapping[str, object] | None) -> object:

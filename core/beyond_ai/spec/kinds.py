@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from beyond_ai.spec.agent_hook import AgentHookHooks
 from beyond_ai.spec.auth import AuthHooks
 from beyond_ai.spec.command import Command, CommandHooks
 from beyond_ai.spec.component import Component
@@ -35,6 +36,7 @@ KINDS: Final = (
     Kind("deny_store", "beyond_ai.deny_stores", "beyond_deny_stores", DenyHooks, Component),
     Kind("observer", "beyond_ai.observers", "beyond_observers", ObserverHooks, Component),
     Kind("tool", "beyond_ai.tools", "beyond_tools", ToolHooks, Tool),
+    Kind("agent_hook", "beyond_ai.agent_hooks", "beyond_agent_hooks", AgentHookHooks, Component),
     Kind("command", "beyond_ai.commands", "beyond_commands", CommandHooks, Command),
 )
 

@@ -1,11 +1,11 @@
-"""Test kit: a scripted upstream, a client that hides nothing, and the real gateway between them.
+"""Test kit: a scripted upstream and a scripted model, a client that hides nothing, and the real gateway between them.
 
     async def test_retry_after_reaches_the_client(gateway_config):
         async with ScriptedUpstream() as upstream:
             upstream.answer(chat.error(429, "slow down", headers=[(b"retry-after", b"7")]))
             ...
 
-`chat`, `responses` and `messages` hold ready-made answers on the three wires.
+`chat`, `responses` and `messages` hold ready-made answers on the three wires; `ScriptedModel` plays a conversation.
 """
 
 from beyond_ai.testing import chat, messages, responses
@@ -14,6 +14,21 @@ from beyond_ai.testing.client import WireClient
 from beyond_ai.testing.connection import Script, UpstreamConnection
 from beyond_ai.testing.gateway import GatewayProcess, UsageFields
 from beyond_ai.testing.message import ReceivedRequest, WireResponse
+from beyond_ai.testing.model import (
+    Broken,
+    Held,
+    HttpError,
+    NoAnswer,
+    PromptTooLong,
+    Reply,
+    ScriptedModel,
+    Slow,
+    Turn,
+    says,
+    tool_call,
+    uses,
+)
+from beyond_ai.testing.model_call import ModelCall
 from beyond_ai.testing.steps import (
     Close,
     HalfClose,
@@ -46,23 +61,33 @@ from beyond_ai.testing.wire import (
 __all__ = [
     "LAST_CHUNK",
     "Answer",
+    "Broken",
     "Close",
     "GatewayProcess",
     "HalfClose",
+    "Held",
+    "HttpError",
+    "ModelCall",
+    "NoAnswer",
     "Pause",
+    "PromptTooLong",
     "ReadBody",
     "ReceivedRequest",
+    "Reply",
     "Reset",
     "Responder",
     "ResumeReading",
     "Script",
+    "ScriptedModel",
     "ScriptedUpstream",
     "Send",
+    "Slow",
     "Step",
     "StopReading",
     "Tell",
     "ThreadedUpstream",
     "ToolCall",
+    "Turn",
     "Until",
     "UpstreamConnection",
     "UsageFields",
@@ -80,6 +105,9 @@ __all__ = [
     "response",
     "response_head",
     "responses",
+    "says",
     "sse",
     "sse_frame",
+    "tool_call",
+    "uses",
 ]

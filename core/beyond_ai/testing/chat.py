@@ -1,9 +1,12 @@
 """Answers on the OpenAI Chat Completions wire (https://platform.openai.com/docs/api-reference/chat)."""
 
+from typing import Final
+
 from beyond_ai.testing.answer import Answer, JsonObject
 from beyond_ai.testing.wire import Fields, json_response, sse, sse_frame
 
-DONE = b"data: [DONE]\n\n"
+DONE: Final = b"data: [DONE]\n\n"
+FINISH: Final = {"end": "stop", "tool_use": "tool_calls", "max_tokens": "length", "refusal": "content_filter"}
 
 
 def usage(answer: Answer) -> JsonObject:
@@ -20,34 +23,41 @@ def usage(answer: Answer) -> JsonObject:
 def body(answer: Answer) -> JsonObject:
     """A `chat.completion` object."""
     message: JsonObject = {"role": "assistant", "content": answer.text, "refusal": None, "annotations": []}
-    if answer.tool_call is not None:
-        call = answer.tool_call
-        function = {"name": call.name, "arguments": call.arguments}
-        message |= {"content": None, "tool_calls": [{"id": call.id, "type": "function", "function": function}]}
-    finish = "stop" if answer.tool_call is None else "tool_calls"
+    if answer.thinking:
+        message |= {"reasoning_content": answer.thinking}
+    if answer.tool_calls:
+        calls = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in answer.calls
+        ]
+        message |= {"content": answer.text or None, "tool_calls": calls}
     return {
         "id": "chatcmpl-scripted",
         "object": "chat.completion",
         "created": 1760000000,
         "model": answer.model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}],
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason(answer)}],
         "usage": usage(answer),
         "service_tier": "default",
         "system_fingerprint": "fp_scripted",
     }
 
 
+def finish_reason(answer: Answer) -> str:
+    """Why it ends, in this wire's word."""
+    return FINISH.get(answer.reason, answer.reason)
+
+
 def deltas(answer: Answer) -> list[JsonObject]:
     """What the `delta` of each chunk holds, in order; the last, which carries the finish reason, is empty."""
-    if answer.tool_call is None:
-        words: list[JsonObject] = [{"content": piece} for piece in answer.pieces]
-        return [{"role": "assistant", "content": ""}, *words, {}]
-    call = answer.tool_call
-    opening = {"index": 0, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
-    parts: list[JsonObject] = [
-        {"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in answer.argument_pieces
-    ]
-    return [{"role": "assistant", "content": None, "tool_calls": [opening]}, *parts, {}]
+    parts: list[JsonObject] = [{"role": "assistant", "content": None if answer.tool_calls else ""}]
+    parts += [{"reasoning_content": piece} for piece in answer.thinking_pieces]
+    parts += [{"content": piece} for piece in answer.pieces]
+    for index, call in enumerate(answer.calls):
+        function = {"name": call.name, "arguments": ""}
+        parts.append({"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": function}]})
+        parts += [{"tool_calls": [{"index": index, "function": {"arguments": piece}}]} for piece in call.pieces]
+    return [*parts, {}]
 
 
 def frames(answer: Answer, *, include_usage: bool = True) -> list[bytes]:
@@ -59,7 +69,7 @@ def frames(answer: Answer, *, include_usage: bool = True) -> list[bytes]:
         "model": answer.model,
         "system_fingerprint": "fp_scripted",
     }
-    finish = "stop" if answer.tool_call is None else "tool_calls"
+    finish = finish_reason(answer)
     sent = []
     for delta in deltas(answer):
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None if delta else finish}
@@ -67,6 +77,11 @@ def frames(answer: Answer, *, include_usage: bool = True) -> list[bytes]:
     if include_usage:
         sent.append(sse_frame({**common, "choices": [], "usage": usage(answer)}))
     return [*sent, DONE]
+
+
+def error_event(message: str, *, kind: str = "server_error") -> bytes:
+    """The frame of an error that breaks a stream off."""
+    return sse_frame({"error": {"message": message, "type": kind, "param": None, "code": kind}})
 
 
 def response(answer: Answer, headers: Fields = ()) -> bytes:

@@ -5,7 +5,7 @@ import contextlib
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 import httptools
@@ -25,7 +25,8 @@ from beyond_ai.testing.steps import (
     Until,
 )
 
-Script = Sequence[Step]
+Script = Iterable[Step]
+"""Played in order; it may be a generator that makes its steps when their turn comes."""
 
 HEAD_END: Final = b"\r\n\r\n"
 HEAD_LIMIT: Final = 1 << 20

@@ -1,9 +1,14 @@
 """Answers on the Anthropic Messages wire (https://docs.anthropic.com/en/api/messages)."""
 
+from typing import Final
+
 import orjson
 
 from beyond_ai.testing.answer import Answer, JsonObject
 from beyond_ai.testing.wire import Fields, json_response, sse, sse_frame
+
+FINISH: Final = {"end": "end_turn"}
+SIGNATURE: Final = "c2NyaXB0ZWQ="
 
 
 def usage(answer: Answer, *, output_tokens: int | None = None) -> JsonObject:
@@ -19,19 +24,27 @@ def usage(answer: Answer, *, output_tokens: int | None = None) -> JsonObject:
 
 def body(answer: Answer) -> JsonObject:
     """A `message` object."""
-    content: list[JsonObject] = [{"type": "text", "text": answer.text}] if answer.text else []
-    if answer.tool_call is not None:
-        call = answer.tool_call
-        content.append({"type": "tool_use", "id": call.id, "name": call.name, "input": orjson.loads(call.arguments)})
+    content: list[JsonObject] = []
+    if answer.thinking:
+        content.append({"type": "thinking", "thinking": answer.thinking, "signature": SIGNATURE})
+    if answer.text:
+        content.append({"type": "text", "text": answer.text})
+    content += [
+        {"type": "tool_use", "id": call.id, "name": call.name, "input": orjson.loads(call.arguments)}
+        for call in answer.calls
+    ]
+    return {**envelope(answer), "content": content, "usage": usage(answer)}
+
+
+def envelope(answer: Answer) -> JsonObject:
+    """A `message` object without its content and usage."""
     return {
         "id": "msg_scripted",
         "type": "message",
         "role": "assistant",
         "model": answer.model,
-        "content": content,
-        "stop_reason": "end_turn" if answer.tool_call is None else "tool_use",
+        "stop_reason": FINISH.get(answer.reason, answer.reason),
         "stop_sequence": None,
-        "usage": usage(answer),
     }
 
 
@@ -44,22 +57,28 @@ def block(index: int, opening: JsonObject, deltas: list[JsonObject]) -> list[Jso
     ]
 
 
+def blocks(answer: Answer) -> list[tuple[JsonObject, list[JsonObject]]]:
+    """What opens each content block, and its deltas."""
+    parts: list[tuple[JsonObject, list[JsonObject]]] = []
+    if answer.thinking:
+        thoughts: list[JsonObject] = [{"type": "thinking_delta", "thinking": piece} for piece in answer.thinking_pieces]
+        thoughts.append({"type": "signature_delta", "signature": SIGNATURE})
+        parts.append(({"type": "thinking", "thinking": "", "signature": ""}, thoughts))
+    if answer.text:
+        parts.append(({"type": "text", "text": ""}, [{"type": "text_delta", "text": piece} for piece in answer.pieces]))
+    for call in answer.calls:
+        arguments: list[JsonObject] = [{"type": "input_json_delta", "partial_json": piece} for piece in call.pieces]
+        parts.append(({"type": "tool_use", "id": call.id, "name": call.name, "input": {}}, arguments))
+    return parts
+
+
 def frames(answer: Answer) -> list[bytes]:
     """The frames of a stream, each with its event name, a `ping` among them."""
-    whole = body(answer)
+    whole = envelope(answer)
     opening = {**whole, "content": [], "stop_reason": None, "usage": usage(answer, output_tokens=1)}
     events: list[JsonObject] = [{"type": "message_start", "message": opening}, {"type": "ping"}]
-    index = 0
-    if answer.text:
-        deltas: list[JsonObject] = [{"type": "text_delta", "text": piece} for piece in answer.pieces]
-        events += block(index, {"type": "text", "text": ""}, deltas)
-        index += 1
-    if answer.tool_call is not None:
-        call = answer.tool_call
-        start: JsonObject = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
-        events += block(
-            index, start, [{"type": "input_json_delta", "partial_json": part} for part in answer.argument_pieces]
-        )
+    for index, (start, deltas) in enumerate(blocks(answer)):
+        events += block(index, start, deltas)
     events += [
         {
             "type": "message_delta",
@@ -69,6 +88,11 @@ def frames(answer: Answer) -> list[bytes]:
         {"type": "message_stop"},
     ]
     return [sse_frame(event, event=str(event["type"])) for event in events]
+
+
+def error_event(message: str, *, kind: str = "overloaded_error") -> bytes:
+    """The frame of an error that breaks a stream off."""
+    return sse_frame({"type": "error", "error": {"type": kind, "message": message}}, event="error")
 
 
 def response(answer: Answer, headers: Fields = ()) -> bytes:

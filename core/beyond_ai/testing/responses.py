@@ -1,7 +1,21 @@
 """Answers on the OpenAI Responses wire (https://platform.openai.com/docs/api-reference/responses)."""
 
-from beyond_ai.testing.answer import Answer, JsonObject
+from dataclasses import dataclass
+from typing import Final
+
+from beyond_ai.testing.answer import Answer, JsonObject, ToolCall
 from beyond_ai.testing.wire import Fields, json_response, sse, sse_frame
+
+INCOMPLETE: Final = {"max_tokens": "max_output_tokens", "refusal": "content_filter"}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An output item: as it is announced, the events of its content, and as it is in the end."""
+
+    started: JsonObject
+    events: list[JsonObject]
+    done: JsonObject
 
 
 def usage(answer: Answer) -> JsonObject:
@@ -15,37 +29,80 @@ def usage(answer: Answer) -> JsonObject:
     }
 
 
-def item(answer: Answer, *, started: bool = False) -> JsonObject:
-    """The one output item: a message or a function call; STARTED, as it is announced, without its content."""
-    status = "in_progress" if started else "completed"
-    if answer.tool_call is not None:
-        call = answer.tool_call
-        arguments = "" if started else call.arguments
-        return {
-            "type": "function_call",
-            "id": "fc_scripted",
-            "call_id": call.id,
-            "name": call.name,
-            "arguments": arguments,
-            "status": status,
-        }
-    content = [] if started else [{"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}]
-    return {"type": "message", "id": "msg_scripted", "role": "assistant", "status": status, "content": content}
+def items(answer: Answer) -> list[Item]:
+    """The output items in order: reasoning, a message, function calls."""
+    parts = [reasoning(answer)] if answer.thinking else []
+    if answer.text:
+        parts.append(message(answer, len(parts)))
+    for number, call in enumerate(answer.calls, start=1):
+        parts.append(function_call(call, f"fc_scripted_{number}", len(parts)))
+    return parts
+
+
+def reasoning(answer: Answer) -> Item:
+    """The reasoning, with its summary."""
+    common: JsonObject = {"type": "reasoning", "id": "rs_scripted", "encrypted_content": "c2NyaXB0ZWQ="}
+    place: JsonObject = {"item_id": "rs_scripted", "output_index": 0, "summary_index": 0}
+    part: JsonObject = {"type": "summary_text", "text": answer.thinking}
+    kind = "response.reasoning_summary"
+    events: list[JsonObject] = [
+        {"type": f"{kind}_part.added", **place, "part": {**part, "text": ""}},
+        *({"type": f"{kind}_text.delta", **place, "delta": piece} for piece in answer.thinking_pieces),
+        {"type": f"{kind}_text.done", **place, "text": answer.thinking},
+        {"type": f"{kind}_part.done", **place, "part": part},
+    ]
+    return Item({**common, "summary": []}, events, {**common, "summary": [part]})
+
+
+def message(answer: Answer, index: int) -> Item:
+    """The text, as the output item INDEX."""
+    common: JsonObject = {"type": "message", "id": "msg_scripted", "role": "assistant"}
+    place: JsonObject = {"item_id": "msg_scripted", "output_index": index, "content_index": 0}
+    part: JsonObject = {"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}
+    kind = "response.output_text"
+    events: list[JsonObject] = [
+        {"type": "response.content_part.added", **place, "part": {**part, "text": ""}},
+        *({"type": f"{kind}.delta", **place, "delta": piece, "logprobs": []} for piece in answer.pieces),
+        {"type": f"{kind}.done", **place, "text": answer.text, "logprobs": []},
+        {"type": "response.content_part.done", **place, "part": part},
+    ]
+    return Item(
+        {**common, "status": "in_progress", "content": []}, events, {**common, "status": "completed", "content": [part]}
+    )
+
+
+def function_call(call: ToolCall, item_id: str, index: int) -> Item:
+    """CALL, as the output item INDEX."""
+    common: JsonObject = {"type": "function_call", "id": item_id, "call_id": call.id, "name": call.name}
+    place: JsonObject = {"item_id": item_id, "output_index": index}
+    kind = "response.function_call_arguments"
+    events: list[JsonObject] = [
+        *({"type": f"{kind}.delta", **place, "delta": piece} for piece in call.pieces),
+        {"type": f"{kind}.done", **place, "name": call.name, "arguments": call.arguments},
+    ]
+    return Item(
+        {**common, "arguments": "", "status": "in_progress"},
+        events,
+        {**common, "arguments": call.arguments, "status": "completed"},
+    )
 
 
 def body(answer: Answer, *, started: bool = False) -> JsonObject:
     """A `response` object; STARTED, as `response.created` announces it, without output and usage."""
+    reason = INCOMPLETE.get(answer.reason, answer.reason)
+    complete = answer.reason in ("end", "tool_use")
+    status = "completed" if complete else "incomplete"
     return {
         "id": "resp_scripted",
         "object": "response",
         "created_at": 1760000000,
-        "status": "in_progress" if started else "completed",
+        "status": "in_progress" if started else status,
         "error": None,
-        "incomplete_details": None,
+        "incomplete_details": None if started or complete else {"reason": reason},
         "instructions": None,
         "metadata": {},
         "model": answer.model,
-        "output": [] if started else [item(answer)],
+        "output": [] if started else [item.done for item in items(answer)],
         "parallel_tool_calls": True,
         "temperature": 1.0,
         "tool_choice": "auto",
@@ -55,35 +112,25 @@ def body(answer: Answer, *, started: bool = False) -> JsonObject:
     }
 
 
-def content_events(answer: Answer) -> list[JsonObject]:
-    """The events between the item's announcement and its completion."""
-    if answer.tool_call is not None:
-        place: JsonObject = {"item_id": "fc_scripted", "output_index": 0}
-        kind = "response.function_call_arguments"
-        done = {"type": f"{kind}.done", **place, "name": answer.tool_call.name, "arguments": answer.tool_call.arguments}
-        return [*({"type": f"{kind}.delta", **place, "delta": part} for part in answer.argument_pieces), done]
-    place = {"item_id": "msg_scripted", "output_index": 0, "content_index": 0}
-    empty = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
-    kind = "response.output_text"
-    return [
-        {"type": "response.content_part.added", **place, "part": empty},
-        *({"type": f"{kind}.delta", **place, "delta": piece, "logprobs": []} for piece in answer.pieces),
-        {"type": f"{kind}.done", **place, "text": answer.text, "logprobs": []},
-        {"type": "response.content_part.done", **place, "part": {**empty, "text": answer.text}},
-    ]
-
-
 def frames(answer: Answer) -> list[bytes]:
     """The frames of a stream, each with its event name; there is no `[DONE]`."""
+    whole = body(answer)
     events: list[JsonObject] = [
         {"type": "response.created", "response": body(answer, started=True)},
         {"type": "response.in_progress", "response": body(answer, started=True)},
-        {"type": "response.output_item.added", "output_index": 0, "item": item(answer, started=True)},
-        *content_events(answer),
-        {"type": "response.output_item.done", "output_index": 0, "item": item(answer)},
-        {"type": "response.completed", "response": body(answer)},
     ]
+    for index, item in enumerate(items(answer)):
+        events.append({"type": "response.output_item.added", "output_index": index, "item": item.started})
+        events += item.events
+        events.append({"type": "response.output_item.done", "output_index": index, "item": item.done})
+    events.append({"type": f"response.{whole['status']}", "response": whole})
     return [sse_frame({**event, "sequence_number": n}, event=str(event["type"])) for n, event in enumerate(events)]
+
+
+def error_event(message: str, *, kind: str = "server_error") -> bytes:
+    """The frame of an error that breaks a stream off."""
+    error = {"type": kind, "code": kind, "message": message, "param": None}
+    return sse_frame({"type": "error", "sequence_number": 2, "error": error}, event="error")
 
 
 def response(answer: Answer, headers: Fields = ()) -> bytes:

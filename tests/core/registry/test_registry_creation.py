@@ -1,10 +1,11 @@
 """Creating components: the plugin's table, the guard around `create`, and failure in use."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 
-from beyond_ai import ConfigError, Context, PluginError
+from beyond_ai import AgentHook, ConfigError, Context, PluginError
 from beyond_ai.registry import PluginPolicy, Registry, State, load
 
 Install = Callable[..., None]
@@ -108,3 +109,32 @@ def test_a_failure_in_use_is_raised_in_strict_mode(install: Install) -> None:
     registry = load(["sink"], PluginPolicy(strict=True))
     with pytest.raises(PluginError, match="cannot reach"):
         registry.fail("sink", "books", "cannot reach its database")
+
+
+def test_agent_hooks_are_made_from_their_table(install: Install) -> None:
+    source = """
+        from pydantic import BaseModel
+        from beyond_ai import AgentHook, Component, hookimpl
+
+        class Table(BaseModel):
+            word: str = "please"
+
+        class Polite(AgentHook):
+            def __init__(self, context):
+                self.word = context.settings(Table).word
+            async def prompt_sections(self):
+                return [f"Say {self.word}."]
+
+        @hookimpl
+        def beyond_agent_hooks():
+            yield Component(name="polite", summary="", create=Polite, config=Table)
+            yield Component(name="stranger", summary="", create=lambda context: object())
+    """
+    install("manners-dist", {"agent_hooks": {"manners": "manners_plugin"}}, {"manners_plugin": source})
+    registry = load(["agent_hook"], PluginPolicy())
+    assert list(registry.agent_hooks()) == ["polite", "stranger"]
+    hook = registry.create("agent_hook", "polite", Context(), {"word": "kindly"})
+    assert isinstance(hook, AgentHook)
+    assert asyncio.run(hook.prompt_sections()) == ["Say kindly."]
+    with pytest.raises(PluginError, match="which is no AgentHook"):
+        registry.create("agent_hook", "stranger", Context(), None)

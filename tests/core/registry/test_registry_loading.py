@@ -9,6 +9,7 @@ import pytest
 
 from beyond_ai import PluginError
 from beyond_ai.registry import PluginPolicy, PluginReport, Registry, State, load
+from beyond_ai.spec.kinds import KINDS
 
 Install = Callable[..., None]
 
@@ -269,10 +270,7 @@ def test_one_plugin_can_be_loaded_alone(install: Install) -> None:
 
 
 def test_every_plugin_of_our_own_loads() -> None:
-    registry = load(
-        ["provider", "auth", "scanner", "sink", "transport", "deny_store", "observer", "tool", "command"],
-        PluginPolicy(third_party=False),
-    )
+    registry = load([kind.name for kind in KINDS], PluginPolicy(third_party=False))
     left_out = {found.name: found.state for found in registry.reports if found.state is not State.LOADED}
     # where there is no C compiler, or the extra is not installed
     assert left_out.items() <= {"simd": State.UNAVAILABLE, "otel": State.UNAVAILABLE}.items()
