@@ -35,10 +35,9 @@ def on_terminal(place: Place, *words: str, answers: list[str]) -> tuple[Ran, lis
     """A run with a terminal of its own, on which ANSWERS are typed, a line for each question; also what was shown."""
     leader, follower = pty.openpty()
     shown = bytearray()
-    arguments = ["--approve", "writes", *words]
     with os.fdopen(leader, "r+b", buffering=0) as terminal:
         process = subprocess.Popen(
-            ["setsid", "--ctty", "--wait", *place.arguments(*arguments)],
+            ["setsid", "--ctty", "--wait", *place.arguments(*words)],
             cwd=place.cwd, env=place.environ({"TERM": "xterm"}), stdin=follower, stdout=follower, stderr=follower,
         )  # fmt: skip
         os.close(follower)
@@ -68,7 +67,7 @@ def test_a_person_is_asked_and_remembered_for_the_session(place: Place, model: M
     again = uses(tool_call("write", path="a.txt", content="z\n"))
     shell = uses(tool_call("bash", command="echo ran > ran.txt\necho \x1b[31mred"))
     model(WRITE, again, edit, shell, says("done"))
-    ran, asked = on_terminal(place, "write", answers=["a", "y", "n"])
+    ran, asked = on_terminal(place, "--approve", "writes", "write", answers=["a", "y", "n"])
     assert ran.code == 0, ran
     assert len(asked) == 3, "the write that was allowed for the session is asked about again"
     assert "path: a.txt" in asked[0]
@@ -84,7 +83,7 @@ def test_a_terminal_shows_the_answer_the_calls_and_the_diff(place: Place, model:
         uses(tool_call("edit", path="a.txt", old_string="two", new_string="2"), text="I edit."),
         says("All \x1b[2Jdone."),
     )
-    ran, _ = on_terminal(place, "edit", answers=["y"])
+    ran, _ = on_terminal(place, "--approve", "writes", "edit", answers=["y"])
     assert ran.code == 0, ran
     for piece in ("I edit.", "edit", "-two", "+2", "All [2Jdone.", "2 turns in"):
         assert piece in ran.stdout, ran.stdout
@@ -187,6 +186,18 @@ def test_a_hook_sees_and_changes_a_run(place: Place, model: Model, tmp_path: Pat
     assert playing.asked[0].body["metadata"] == {"user_id": "kindly"}
     assert (tmp_path / "events").read_text().split()[0] == "agent_start"
     assert (tmp_path / "events").read_text().split()[-1] == "agent_end"
+
+
+def test_a_hook_may_ask_a_person_under_every_mode(place: Place, model: Model, tmp_path: Path) -> None:
+    place.environment |= {
+        **install(tmp_path / "site", "agent_hooks", "guard", HOOKS),
+        "EVENTS": str(tmp_path / "events"),
+    }
+    model(uses(tool_call("bash", command="echo ask > asked.txt")), says("done"))
+    ran, asked = on_terminal(place, "go", answers=["y"])
+    assert (ran.code, len(asked)) == (0, 1), ran
+    assert "it asks:" in asked[0]
+    assert place.tree() == {"asked.txt": b"ask\n"}
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def test_the_agent_command_as_printed(dev: GatewayProcess, key: str, tmp_path: P
     dev.wait_until(lambda: "beyond-ai agent run" in dev.stderr)
     found = re.search(r"^AI_GATEWAY_URL=.*\n.*agent run .*\n", dev.stderr, re.MULTILINE)
     assert found is not None
-    (tmp_path / "hello.txt").write_text("")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "hello.txt").write_text("")
     environ = {
         **os.environ,
         "HOME": str(tmp_path / "home"),
@@ -73,8 +74,14 @@ def test_the_agent_command_as_printed(dev: GatewayProcess, key: str, tmp_path: P
     }
     done = subprocess.run(
         ["bash", "-c", found[0]],
-        cwd=tmp_path, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True,
-    )  # fmt: skip
+        cwd=tmp_path / "work",
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
     assert done.stdout == "The tool answered: hello.txt\n"
     assert "> ls" in done.stderr
 

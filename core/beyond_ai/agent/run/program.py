@@ -233,7 +233,6 @@ class Program:
             self._view.close()
             self._tell(ending)
             if self._agent is not None:
-                self._agent.session.close()
                 with suppress(OSError):
                     self._agent.scratch.rmdir()  # what lies in it stays: the session refers to it
             self._stdout.finish(FLUSH_SECONDS)
