@@ -221,6 +221,17 @@ def test_a_hook_that_cannot_be_had_may_be_a_gate_and_stops_the_start(
     assert place.run("go", environment={**environment, "AI_PLUGINS_DISABLED": "agent_hook:guard"}).code == 0
 
 
+def test_a_hook_that_ends_the_program_does_not_take_the_last_frame_along(
+    place: Place, model: Model, tmp_path: Path
+) -> None:
+    source = HOOKS.replace('return ["Say " + self.word + "."]', "raise SystemExit(0)")
+    environment = {**install(tmp_path / "site", "agent_hooks", "guard", source), "EVENTS": str(tmp_path / "events")}
+    model(then=says("fine"))
+    ran = place.run("--json", "go", environment=environment)
+    assert ran.result["kind"] == "result"
+    assert ran.result["exit_code"] == ran.code
+
+
 def test_a_tool_that_cannot_be_had_is_left_out(place: Place, model: Model, tmp_path: Path) -> None:
     environment = install(tmp_path / "site", "tools", "broken", "1/0")
     playing = model(says("fine"))
@@ -243,17 +254,19 @@ def test_a_tool_that_raises_is_a_result(place: Place, model: Model, tmp_path: Pa
         from pydantic import BaseModel
         from beyond_ai import Tool, hookimpl
 
-        class Nothing(BaseModel): pass
+        class How(BaseModel):
+            how: str
 
         async def run(arguments, context):
-            raise SystemExit(7) if context.cwd.name == "exit" else RuntimeError("it broke")
+            raise SystemExit(7) if arguments.how == "exit" else RuntimeError("it broke")
 
         @hookimpl
         def beyond_tools():
-            yield Tool(name="broken", description="", arguments=Nothing, run=run)
+            yield Tool(name="broken", description="", arguments=How, run=run)
     """
     environment = install(tmp_path / "site", "tools", "broken", source)
-    playing = model(uses(tool_call("broken")), says("I see"))
+    playing = model(uses(tool_call("broken", how="error"), tool_call("broken", how="exit")), says("I see"))
     ran = place.run("--json", "go", environment=environment)
-    assert (ran.code, ran.of("tool_end")[0]["is_error"]) == (0, True)
+    assert (ran.code, [end["is_error"] for end in ran.of("tool_end")]) == (0, [True, True]), ran
     assert "it broke" in playing.asked[-1].results[0].content
+    assert "SystemExit" in playing.asked[-1].results[1].content
