@@ -40,18 +40,11 @@ def nursery(bytecode: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture
-def in_full(tmp_path: Path, gateway: GatewayProcess, bytecode: Path) -> Place:
-    """An empty folder, and an empty home, for agents that are started in full."""
+def place(tmp_path: Path, gateway: GatewayProcess, bytecode: Path, nursery: Path) -> Place:
+    """An empty folder, and an empty home."""
     for name in ("work", "home"):
         (tmp_path / name).mkdir()
-    return Place(tmp_path / "work", tmp_path / "home", gateway.url, {"PYTHONPYCACHEPREFIX": str(bytecode)})
-
-
-@pytest.fixture
-def place(in_full: Place, nursery: Path) -> Place:
-    """The same for agents that are forked."""
-    in_full.nursery = nursery
-    return in_full
+    return Place(tmp_path / "work", tmp_path / "home", gateway.url, {"PYTHONPYCACHEPREFIX": str(bytecode)}, nursery)
 
 
 @pytest.fixture

@@ -55,7 +55,8 @@ def expecting(needle: str, turn: Answer) -> Callable[[ModelCall], Answer]:
 
 ADD = "def add(a, b):\n    return a - b\n"
 TEST_ADD = "from calc import add\n\nassert add(2, 3) == 5, add(2, 3)\nprint('ok')\n"
-RUN_TEST = tool_call("bash", command=f"{PYTHON} test_calc.py")
+RUN_TEST = tool_call("bash", command=f"{PYTHON} -B test_calc.py")
+"""Without byte code: an edit within a second that keeps the size would go unnoticed."""
 
 fix = CodingTask(
     "fix a failing test",
@@ -68,7 +69,6 @@ fix = CodingTask(
         expecting("ok", says("DONE: calc.py added wrongly.")),
     ),
     left={"calc.py": ADD.replace("a - b", "a + b")},
-    made=("__pycache__",),
 )
 
 # 2: rename across files
@@ -96,7 +96,7 @@ rename = CodingTask(
     turns=(
         uses(tool_call("bash", command="grep -rn old_name . | sed 's|^./||'")),
         rename_edits,
-        uses(tool_call("bash", command="! grep -rn old_name . && python3 -c 'import pkg.b'")),
+        uses(tool_call("bash", command="! grep -rn old_name . && python3 -B -c 'import pkg.b'")),
         expecting("1", says("DONE")),
     ),
     left={
@@ -104,7 +104,6 @@ rename = CodingTask(
         "pkg/b.py": "from pkg.a import new_name\n\nprint(new_name())\n",
         "docs/x.md": "Call `new_name`.\n",
     },
-    made=("__pycache__",),
 )
 
 # 3: a feature with its tests

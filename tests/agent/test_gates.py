@@ -35,10 +35,9 @@ def on_terminal(place: Place, *words: str, answers: list[str]) -> tuple[Ran, lis
     """A run with a terminal of its own, on which ANSWERS are typed, a line for each question; also what was shown."""
     leader, follower = pty.openpty()
     shown = bytearray()
-    arguments = ["--approve", "writes", *words]
     with os.fdopen(leader, "r+b", buffering=0) as terminal:
         process = subprocess.Popen(
-            ["setsid", "--ctty", "--wait", *place.arguments(*arguments)],
+            ["setsid", "--ctty", "--wait", *place.arguments(*words)],
             cwd=place.cwd, env=place.environ({"TERM": "xterm"}), stdin=follower, stdout=follower, stderr=follower,
         )  # fmt: skip
         os.close(follower)
@@ -68,7 +67,7 @@ def test_a_person_is_asked_and_remembered_for_the_session(place: Place, model: M
     again = uses(tool_call("write", path="a.txt", content="z\n"))
     shell = uses(tool_call("bash", command="echo ran > ran.txt\necho \x1b[31mred"))
     model(WRITE, again, edit, shell, says("done"))
-    ran, asked = on_terminal(place, "write", answers=["a", "y", "n"])
+    ran, asked = on_terminal(place, "--approve", "writes", "write", answers=["a", "y", "n"])
     assert ran.code == 0, ran
     assert len(asked) == 3, "the write that was allowed for the session is asked about again"
     assert "path: a.txt" in asked[0]
@@ -84,7 +83,7 @@ def test_a_terminal_shows_the_answer_the_calls_and_the_diff(place: Place, model:
         uses(tool_call("edit", path="a.txt", old_string="two", new_string="2"), text="I edit."),
         says("All \x1b[2Jdone."),
     )
-    ran, _ = on_terminal(place, "edit", answers=["y"])
+    ran, _ = on_terminal(place, "--approve", "writes", "edit", answers=["y"])
     assert ran.code == 0, ran
     for piece in ("I edit.", "edit", "-two", "+2", "All [2Jdone.", "2 turns in"):
         assert piece in ran.stdout, ran.stdout
@@ -189,6 +188,18 @@ def test_a_hook_sees_and_changes_a_run(place: Place, model: Model, tmp_path: Pat
     assert (tmp_path / "events").read_text().split()[-1] == "agent_end"
 
 
+def test_a_hook_may_ask_a_person_under_every_mode(place: Place, model: Model, tmp_path: Path) -> None:
+    place.environment |= {
+        **install(tmp_path / "site", "agent_hooks", "guard", HOOKS),
+        "EVENTS": str(tmp_path / "events"),
+    }
+    model(uses(tool_call("bash", command="echo ask > asked.txt")), says("done"))
+    ran, asked = on_terminal(place, "go", answers=["y"])
+    assert (ran.code, len(asked)) == (0, 1), ran
+    assert "it asks:" in asked[0]
+    assert place.tree() == {"asked.txt": b"ask\n"}
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
@@ -208,6 +219,17 @@ def test_a_hook_that_cannot_be_had_may_be_a_gate_and_stops_the_start(
     assert ran.result["exit_code"] == 1
     model(says("fine"))
     assert place.run("go", environment={**environment, "AI_PLUGINS_DISABLED": "agent_hook:guard"}).code == 0
+
+
+def test_a_hook_that_ends_the_program_does_not_take_the_last_frame_along(
+    place: Place, model: Model, tmp_path: Path
+) -> None:
+    source = HOOKS.replace('return ["Say " + self.word + "."]', "raise SystemExit(0)")
+    environment = {**install(tmp_path / "site", "agent_hooks", "guard", source), "EVENTS": str(tmp_path / "events")}
+    model(then=says("fine"))
+    ran = place.run("--json", "go", environment=environment)
+    assert ran.result["kind"] == "result"
+    assert ran.result["exit_code"] == ran.code
 
 
 def test_a_tool_that_cannot_be_had_is_left_out(place: Place, model: Model, tmp_path: Path) -> None:
@@ -232,17 +254,19 @@ def test_a_tool_that_raises_is_a_result(place: Place, model: Model, tmp_path: Pa
         from pydantic import BaseModel
         from beyond_ai import Tool, hookimpl
 
-        class Nothing(BaseModel): pass
+        class How(BaseModel):
+            how: str
 
         async def run(arguments, context):
-            raise SystemExit(7) if context.cwd.name == "exit" else RuntimeError("it broke")
+            raise SystemExit(7) if arguments.how == "exit" else RuntimeError("it broke")
 
         @hookimpl
         def beyond_tools():
-            yield Tool(name="broken", description="", arguments=Nothing, run=run)
+            yield Tool(name="broken", description="", arguments=How, run=run)
     """
     environment = install(tmp_path / "site", "tools", "broken", source)
-    playing = model(uses(tool_call("broken")), says("I see"))
+    playing = model(uses(tool_call("broken", how="error"), tool_call("broken", how="exit")), says("I see"))
     ran = place.run("--json", "go", environment=environment)
-    assert (ran.code, ran.of("tool_end")[0]["is_error"]) == (0, True)
+    assert (ran.code, [end["is_error"] for end in ran.of("tool_end")]) == (0, [True, True]), ran
     assert "it broke" in playing.asked[-1].results[0].content
+    assert "SystemExit" in playing.asked[-1].results[1].content

@@ -38,7 +38,13 @@ def test_help_and_version_import_nothing_heavy(tmp_path: Path, option: str) -> N
 
 def test_help_lists_our_commands_with_what_they_do(tmp_path: Path) -> None:
     text = run("--help", cwd=tmp_path).stdout
-    for line in ("gateway  Run the gateway.", "plugins  List installed", "config   Show the configuration", "keys "):
+    for line in (
+        "gateway  Run the gateway.",
+        "agent    Do coding tasks",
+        "plugins  List installed",
+        "config   Show the configuration",
+        "keys ",
+    ):
         assert line in text
 
 

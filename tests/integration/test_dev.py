@@ -61,6 +61,31 @@ def test_the_python_snippet_as_printed(dev: GatewayProcess, key: str, tmp_path: 
     assert "Hello there" in run(dev, [sys.executable, "-c", found[0]], tmp_path)
 
 
+def test_the_agent_command_as_printed(dev: GatewayProcess, key: str, tmp_path: Path) -> None:
+    dev.wait_until(lambda: "beyond-ai agent run" in dev.stderr)
+    found = re.search(r"^AI_GATEWAY_URL=.*\n.*agent run .*\n", dev.stderr, re.MULTILINE)
+    assert found is not None
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "hello.txt").write_text("")
+    environ = {
+        **os.environ,
+        "HOME": str(tmp_path / "home"),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        ["bash", "-c", found[0]],
+        cwd=tmp_path / "work",
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout == "The tool answered: hello.txt\n"
+    assert "> ls" in done.stderr
+
+
 @pytest.mark.parametrize(
     "base",
     ["/v1", "/openai/v1", "/groq/openai/v1", "/openrouter/api/v1", "/fireworks/inference/v1", "/xai/v1", "/echo/v1"],

@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.tools.conftest import Fence, MakeContext
 
 from beyond_ai import ToolContext, ToolError, ToolResult
-from beyond_ai_tools.coding import atomic
 from beyond_ai_tools.coding import edit as edit_module
 from beyond_ai_tools.coding.edit import EditArguments, edit
 
@@ -279,7 +279,7 @@ async def test_a_link_stays_a_link_and_the_mode_stays(context: ToolContext) -> N
     assert target.stat().st_mode & 0o7777 == 0o750
 
 
-async def test_the_policy_is_asked_to_write(make_context, fence) -> None:
+async def test_the_policy_is_asked_to_write(make_context: MakeContext, fence: Fence) -> None:
     context = make_context(paths=fence)
     (context.cwd / "a").write_text("a")
     await edit(EditArguments(path="a", old_string="a", new_string="b"), context)
@@ -320,7 +320,7 @@ async def test_what_another_writes_meanwhile_is_not_lost(
             if change_it == "pipe":
                 os.mkfifo(path)
 
-    monkeypatch.setattr(atomic.os, "fsync", meanwhile)
+    monkeypatch.setattr(os, "fsync", meanwhile)
     with pytest.raises(ToolError) as caught:
         await edit(EditArguments(path="file.txt", old_string="a", new_string="b"), context)
     names = [entry.name for entry in context.cwd.iterdir()]
@@ -375,7 +375,7 @@ async def test_a_touched_file_that_holds_the_same_is_edited(
 ) -> None:
     path = context.cwd / "file.txt"
     path.write_text("a\n")
-    monkeypatch.setattr(atomic.os, "fsync", lambda descriptor: os.utime(path, (1, 1)))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: os.utime(path, (1, 1)))
     await edit(EditArguments(path="file.txt", old_string="a", new_string="b"), context)
     assert path.read_text() == "b\n"
 
@@ -391,7 +391,7 @@ async def test_a_write_that_has_begun_is_finished_before_the_cancellation_goes_o
         begun.set()
         assert go_on.wait(30)
 
-    monkeypatch.setattr(atomic.os, "fsync", slow)
+    monkeypatch.setattr(os, "fsync", slow)
     task = asyncio.create_task(edit(EditArguments(path="file.txt", old_string="a", new_string="b"), context))
     await asyncio.to_thread(begun.wait, 30)
     task.cancel()
@@ -410,7 +410,7 @@ async def test_the_event_loop_goes_on_meanwhile(context: ToolContext, monkeypatc
     path = context.cwd / "file.txt"
     path.write_text("a\n")
     go_on = threading.Event()
-    monkeypatch.setattr(atomic.os, "fsync", lambda descriptor: go_on.wait(30))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: go_on.wait(30))
     task = asyncio.create_task(edit(EditArguments(path="file.txt", old_string="a", new_string="b"), context))
     for _ in range(100):
         await asyncio.sleep(0)

@@ -1,6 +1,7 @@
 """What a refused edit says: what the file has there, and in what that differs."""
 
 import pytest
+from tests.tools.conftest import MakeContext
 
 from beyond_ai import ToolLimits
 from beyond_ai_tools.coding.document import Document
@@ -125,7 +126,7 @@ def test_long_lines_are_cut() -> None:
     assert len(message) < 1_000
 
 
-async def test_a_refusal_is_within_the_limits(make_context) -> None:
+async def test_a_refusal_is_within_the_limits(make_context: MakeContext) -> None:
     context = make_context(limits=ToolLimits(bytes=500))
     (context.cwd / "f").write_text(SOURCE)
     edits = [{"old_string": f"def pup{number}(self)", "new_string": "x"} for number in range(50)]

@@ -4,10 +4,11 @@ import io
 import random
 import subprocess
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from PIL import Image
+from tests.tools.conftest import MakeContext
 
 from beyond_ai import ToolContext
 from beyond_ai_tools.coding import images
@@ -37,7 +38,7 @@ def test_known_by_its_first_bytes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"}])
-def test_the_size_of_each_form_of_webp(options: dict[str, object]) -> None:
+def test_the_size_of_each_form_of_webp(options: dict[str, Any]) -> None:
     assert image_size("WEBP", picture("WEBP", (301, 20), **options)) == (301, 20)
 
 
@@ -170,7 +171,7 @@ def picture_without_pillow(kind: str, size: tuple[int, int]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + b"\0\0\0\0IEND\xaeB`\x82"
 
 
-async def test_a_model_without_eyes_is_told(make_context) -> None:
+async def test_a_model_without_eyes_is_told(make_context: MakeContext) -> None:
     context = make_context(sees_images=False)
     (context.cwd / "a.png").write_bytes(picture("PNG"))
     result = await read(ReadArguments(path="a.png"), context)

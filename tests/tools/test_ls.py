@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from tests.tools.conftest import Fence, MakeContext
 
 from beyond_ai import ToolContext, ToolError, ToolLimits
 from beyond_ai_tools.coding.ls import LsArguments, ls
@@ -52,7 +53,7 @@ async def test_entries_are_limited(context: ToolContext) -> None:
     assert (await listed(context, limit=1))[0] == "f0000"
 
 
-async def test_bytes_are_limited(make_context) -> None:
+async def test_bytes_are_limited(make_context: MakeContext) -> None:
     context = make_context(limits=ToolLimits(bytes=20))
     for name in "abcd":
         (context.cwd / (name * 8)).touch()
@@ -80,7 +81,7 @@ async def test_what_is_no_directory(context: ToolContext) -> None:
         await listed(context, path="file.txt/x")
 
 
-async def test_the_policy_is_asked(make_context, fence) -> None:
+async def test_the_policy_is_asked(make_context: MakeContext, fence: Fence) -> None:
     context = make_context(paths=fence)
     fence.root = context.cwd.resolve()
     (context.cwd / "out").symlink_to("/")

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from tests.tools.conftest import Fence, MakeContext
 
 from beyond_ai import ToolContext, ToolError
 from beyond_ai_tools.coding.paths import (
@@ -93,7 +94,7 @@ def test_no_path_at_all_is_refused(text: str, reason: str, context: ToolContext)
         resolve(text, context, write=False)
 
 
-def test_the_policy_sees_the_path_without_its_links(make_context, fence) -> None:
+def test_the_policy_sees_the_path_without_its_links(make_context: MakeContext, fence: Fence) -> None:
     context = make_context(paths=fence)
     outside = context.cwd.parent / f"{context.cwd.name}-outside"
     outside.mkdir()
@@ -114,7 +115,7 @@ def test_a_circle_of_links_is_an_error_that_says_so(context: ToolContext) -> Non
         require_file(resolve("a", context, write=False), context)
 
 
-def test_shown_relative_to_the_working_folder(context: ToolContext, make_context) -> None:
+def test_shown_relative_to_the_working_folder(context: ToolContext, make_context: MakeContext) -> None:
     assert show(context.cwd / "a" / "b", context) == "a/b"
     assert show(context.cwd, context) == "."
     assert show(Path("/etc/passwd"), context) == "/etc/passwd"
@@ -154,7 +155,7 @@ def test_nothing_near_is_said_so(context: ToolContext) -> None:
     assert "folder q/r does not exist" in str(not_found(context.cwd / "q" / "r" / "s", context))
 
 
-def test_names_that_may_not_be_read_are_not_given_away(make_context, fence) -> None:
+def test_names_that_may_not_be_read_are_not_given_away(make_context: MakeContext, fence: Fence) -> None:
     context = make_context(paths=fence)
     (context.cwd / "secret1").touch()
     fence.root = context.cwd / "elsewhere"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.tools.conftest import Fence, MakeContext
 
 from beyond_ai import ToolContext, ToolError, ToolLimits
 from beyond_ai_tools.coding import window as window_module
@@ -103,7 +104,7 @@ async def test_a_long_line_is_cut_between_characters(context: ToolContext) -> No
     assert second == "     2\tend"
 
 
-async def test_one_line_larger_than_everything(make_context) -> None:
+async def test_one_line_larger_than_everything(make_context: MakeContext) -> None:
     context = make_context(limits=ToolLimits(bytes=100))
     text = await shown(context, b"x" * 3_000_000 + b"\nend\n")
     assert text == numbered("x" * 40 + "... [2999960 more bytes in this line]", "end")
@@ -173,7 +174,7 @@ async def test_what_is_no_file(context: ToolContext) -> None:
             await read(ReadArguments(path=name), context)
 
 
-async def test_links_are_followed_and_the_policy_is_asked(make_context, fence) -> None:
+async def test_links_are_followed_and_the_policy_is_asked(make_context: MakeContext, fence: Fence) -> None:
     context = make_context(paths=fence)
     (context.cwd / "a").write_text("text")
     (context.cwd / "link").symlink_to("a")

@@ -10,9 +10,11 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tests.tools.conftest import Fence, MakeContext
 
 from beyond_ai import ToolContext, ToolError
 from beyond_ai_tools.coding import atomic
@@ -121,7 +123,7 @@ async def test_half_a_surrogate_pair_is_refused(context: ToolContext) -> None:
     assert tree(context.cwd) == []
 
 
-async def test_the_policy_is_asked_to_write(make_context, fence) -> None:
+async def test_the_policy_is_asked_to_write(make_context: MakeContext, fence: Fence) -> None:
     context = make_context(paths=fence)
     fence.root = context.cwd.resolve()
     with pytest.raises(ToolError, match="outside"):
@@ -166,7 +168,7 @@ async def test_whatever_step_fails_all_is_as_it_was(
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(atomic.os, call, full)
+    monkeypatch.setattr(os, call, full)
     with pytest.raises(ToolError, match="Cannot write a: the disk is full"):
         await wrote(context, "a", "new")
     monkeypatch.undo()
@@ -268,7 +270,8 @@ async def test_of_a_process_that_is_killed_nothing_is_left(context: ToolContext)
         pytest.skip("the file system has no files without a name")
     (context.cwd / "a").write_text("old")
     for name in ("a", "b"):
-        ran = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", KILLED, context.cwd / name], check=False)
+        command = [sys.executable, "-c", KILLED, str(context.cwd / name)]
+        ran = await asyncio.to_thread(partial(subprocess.run, command, check=False))
         assert ran.returncode == -signal.SIGKILL
     assert tree(context.cwd) == ["a"]
     assert (context.cwd / "a").read_text() == "old"
@@ -326,7 +329,12 @@ async def test_a_write_that_has_not_begun_never_does_once_it_is_cancelled(contex
 
 async def test_a_second_cancellation_does_not_wait(context: ToolContext, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on = threading.Event(), threading.Event()
-    monkeypatch.setattr(atomic.os, "fsync", lambda descriptor: (begun.set(), go_on.wait(30)))
+
+    def slow(_descriptor: int) -> None:
+        begun.set()
+        go_on.wait(30)
+
+    monkeypatch.setattr(os, "fsync", slow)
     task = asyncio.create_task(wrote(context, "a", "x"))
     await asyncio.to_thread(begun.wait, 30)
     for _ in range(2):

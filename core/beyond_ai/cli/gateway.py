@@ -174,4 +174,9 @@ stream = client.chat.completions.create(
     messages=[{{"role": "user", "content": "Hello there"}}])
 for chunk in stream:
     print(chunk.choices[0].delta.content or "", end="", flush=True)
+
+Or let the coding agent look at a folder:
+
+AI_GATEWAY_URL={url} AI_AGENT_KEY={key} \\
+  beyond-ai agent run "list this folder"
 """

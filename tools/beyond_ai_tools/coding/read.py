@@ -154,4 +154,5 @@ def beyond_tools() -> Iterable[Tool]:
         arguments=ReadArguments,
         run=read,
         read_only=True,
+        reads=lambda arguments: str(arguments.path),
     )

@@ -78,7 +78,7 @@ class Program:
         except BeyondError as error:
             ending = Ending(status="failed", exit_code=error.exit_code, code=code_of(error), message=error.message)
             self._show_error(error)
-        except Exception as error:  # noqa: BLE001 - a defect: one line for people, and the last frame for programs
+        except BaseException as error:  # noqa: BLE001 - a defect: one line for people, and a last frame for programs
             if self._options.debug:
                 traceback.print_exception(error)
             message = f"{type(error).__name__}: {error}"
@@ -233,7 +233,6 @@ class Program:
             self._view.close()
             self._tell(ending)
             if self._agent is not None:
-                self._agent.session.close()
                 with suppress(OSError):
                     self._agent.scratch.rmdir()  # what lies in it stays: the session refers to it
             self._stdout.finish(FLUSH_SECONDS)

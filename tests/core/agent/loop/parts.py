@@ -71,7 +71,7 @@ class ScriptedModel:
     """Plays SCRIPT, an answer for each request."""
 
     def __init__(self, *script: Sequence[Step] | Exception, facts: ModelFacts = FACTS) -> None:
-        self.script = [[step] if isinstance(step, Exception) else list(step) for step in script]
+        self.script: list[list[Step]] = [[step] if isinstance(step, Exception) else list(step) for step in script]
         self.requests: list[ModelRequest] = []
         self.closed = 0
         self._facts = facts
@@ -260,15 +260,12 @@ class Rig:
 
     @property
     def results(self) -> list[ToolOutput]:
-        return [block for message in self.conversation.messages for block in message.content if is_result(block)]
+        blocks = (block for message in self.conversation.messages for block in message.content)
+        return [block for block in blocks if isinstance(block, ToolOutput)]
 
     def result(self, call_id: str = "c1") -> ToolOutput:
         [found] = [output for output in self.results if output.tool_use_id == call_id]
         return found
-
-
-def is_result(block: object) -> bool:
-    return isinstance(block, ToolOutput)
 
 
 def check_legal(messages: Sequence[Message]) -> None:

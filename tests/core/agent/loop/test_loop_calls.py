@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
-from tests.core.agent.loop.parts import FAIL, SAY, Number, Rig, Say, ScriptedModel, call, says, tool
+from tests.core.agent.loop.parts import FAIL, SAY, Number, Rig, Say, ScriptedModel, Step, call, says, tool
 
 from beyond_ai import AgentHook, Allow, Ask, Block, ToolContext, ToolError, ToolImage, ToolResult, Verdict
 from beyond_ai.agent.loop import Approver
@@ -37,7 +37,7 @@ async def test_a_stop_that_promises_a_call_runs_nothing() -> None:
 
 
 async def test_a_call_is_not_run_when_its_stream_did_not_end() -> None:
-    cut = [MessageStart(), BlockStop(index=0, block=call("say"))]
+    cut: list[Step] = [MessageStart(), BlockStop(index=0, block=call("say"))]
     rig = Rig(ScriptedModel(cut, says("done")))
     assert (await rig.run()).retries == 1
     assert "tool_start" not in rig.trace
@@ -85,7 +85,9 @@ async def test_arguments_that_do_not_fit_are_told_and_not_run(given: JsonObject,
     async def count(arguments: Number, context: ToolContext) -> ToolResult:
         raise AssertionError("it ran")
 
-    rig = Rig(ScriptedModel(says("", call("count", **given)), says("done")), tool("count", count, Number))
+    rig = Rig(
+        ScriptedModel(says("", ToolUse(id="c1", name="count", input=given)), says("done")), tool("count", count, Number)
+    )
     await rig.run()
     assert rig.result().is_error
     assert said in rig.result().content
@@ -166,8 +168,8 @@ async def test_calls_with_one_id_are_told_apart() -> None:
 
 
 async def test_what_came_before_an_answer_began_anew_is_void() -> None:
-    voided = [MessageStart(), TextDelta(index=0, text="no"), BlockStop(index=1, block=call("say", "a"))]
-    rest = [MessageStart(), BlockStop(index=2, block=Text(text="yes")), MessageStop(stop_reason="end_turn")]
+    voided: list[Step] = [MessageStart(), TextDelta(index=0, text="no"), BlockStop(index=1, block=call("say", "a"))]
+    rest: list[Step] = [MessageStart(), BlockStop(index=2, block=Text(text="yes")), MessageStop(stop_reason="end_turn")]
     rig = Rig(ScriptedModel([*voided, *rest]))
     assert (await rig.run()).text == "yes"
     assert "tool_start" not in rig.trace
@@ -175,7 +177,7 @@ async def test_what_came_before_an_answer_began_anew_is_void() -> None:
 
 async def test_blocks_stand_in_the_order_in_which_they_began() -> None:
     use = call("say")
-    events = [
+    events: list[Step] = [
         TextDelta(index=3, text="first"),
         BlockStop(index=1, block=Thinking(thinking="second", signature="s")),
         BlockStop(index=0, block=use),

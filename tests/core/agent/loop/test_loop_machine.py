@@ -29,7 +29,9 @@ from beyond_ai.spec.agent_event import AgentEvent, ToolEnd, ToolStart
 from beyond_ai.spec.conversation import JsonObject, Message, StopReason, Text, TokenUsage, ToolUse
 
 FACTS: Final = ModelFacts(window=16_000, max_output=4_000, thinking="none", images=True)
-STOPS: Final[list[StopReason]] = [*["end_turn", "tool_use"] * 4, "max_tokens", "stop_sequence", "refusal", "other"]
+USUAL: Final[list[StopReason]] = ["end_turn", "tool_use"]
+RARE: Final[list[StopReason]] = ["max_tokens", "stop_sequence", "refusal", "other"]
+STOPS: Final = USUAL * 4 + RARE
 RARELY: Final = st.integers(0, 5).map(lambda chance: chance == 5)
 FAILURES: Final = st.sampled_from(
     [

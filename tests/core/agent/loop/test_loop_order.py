@@ -5,7 +5,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.core.agent.loop.parts import FAIL, SAY, Rig, ScriptedModel, call, overloaded, says, tool, until
+from tests.core.agent.loop.parts import FAIL, SAY, Rig, ScriptedModel, Step, call, overloaded, says, tool, until
 
 import beyond_ai.agent.loop
 from beyond_ai import AgentHook, ToolContext, ToolResult
@@ -168,7 +168,7 @@ async def test_without_a_prompt_what_is_open_is_answered() -> None:
 
 
 async def test_without_a_prompt_a_broken_answer_goes_on() -> None:
-    broken = [MessageStart(), TextDelta(index=0, text="half an ans"), ModelFailure("auth", "no key")]
+    broken: list[Step] = [MessageStart(), TextDelta(index=0, text="half an ans"), ModelFailure("auth", "no key")]
     rig = Rig(ScriptedModel(broken, says("done")))
     await rig.run("the question")
     assert (await rig.run(None)).status == "done"

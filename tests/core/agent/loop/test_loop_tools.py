@@ -5,7 +5,20 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.core.agent.loop.parts import FAIL, SAY, FakeClock, OnePath, Rig, Say, ScriptedModel, call, says, tool, until
+from tests.core.agent.loop.parts import (
+    FAIL,
+    SAY,
+    FakeClock,
+    OnePath,
+    Rig,
+    Say,
+    ScriptedModel,
+    Step,
+    call,
+    says,
+    tool,
+    until,
+)
 
 from beyond_ai import AgentHook, Allow, Tool, ToolContext, ToolError, ToolResult, Verdict
 from beyond_ai.agent.loop import LoopSettings
@@ -184,7 +197,7 @@ def cancelled_by(rig: Rig) -> Callable[[], object]:
 async def test_a_cancelled_answer_keeps_its_text_and_no_calls() -> None:
     model = ScriptedModel()
     rig = Rig(model)
-    half = [
+    half: list[Step] = [
         TextDelta(index=0, text="half an "),
         TextDelta(index=0, text="answer"),
         BlockStop(index=1, block=call("say")),
