@@ -137,7 +137,9 @@ class Generation:
 
     def _spawn(self, row: int) -> WorkerProcess:
         start = Start(self.configuration.values, first=row == 0 and self.ready is None)
-        worker = self._workers[row] = WorkerProcess(start, row, self._listener, self._rows_for)
+        worker = self._workers[row] = WorkerProcess(
+            start, row, self._listener, self._rows_for, alone=self.configuration.workers == 1
+        )
         return worker
 
     def _rows_for(self, providers: Sequence[str]) -> SharedRows:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -31,6 +32,9 @@ from beyond_ai.gateway.supervisor.messages import (
 MODULE: Final = "beyond_ai.gateway.supervisor.worker"
 SUPERVISORS: Final = (signal.SIGINT, signal.SIGHUP)
 """Signals that a terminal sends to all processes at once, and whose meaning is the supervisor's business."""
+FAIR: Final = {"UV_TCP_SINGLE_ACCEPT": "1"}
+"""Has libuv, below uvloop, leave something to the others after each connection that it accepts: by itself, the worker
+that wakes first takes all that wait, and keeps them for as long as they last."""
 MAX_LINE: Final = 4 << 20
 """Bytes of a message."""
 LAST_WORDS: Final = 2.0
@@ -45,8 +49,15 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, start: Start, row: int, listener: socket.socket, rows_for: Callable[[Sequence[str]], SharedRows]
+        self,
+        start: Start,
+        row: int,
+        listener: socket.socket,
+        rows_for: Callable[[Sequence[str]], SharedRows],
+        *,
+        alone: bool,
     ) -> None:
+        """ALONE is whether no other worker accepts at LISTENER."""
         loop = asyncio.get_running_loop()
         self.row = row
         self.ready: asyncio.Future[Ready] = loop.create_future()
@@ -64,7 +75,12 @@ class WorkerProcess:
             # not with the folder it is started in on its path, which -m would put there
             command = [sys.executable, "-P", "-m", MODULE, *map(str, descriptors)]
             with _blocked(SUPERVISORS):
-                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=descriptors)  # noqa: S603
+                self._process = subprocess.Popen(  # noqa: S603
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=descriptors,
+                    env=os.environ if alone else {**FAIR, **os.environ},
+                )
         self._ours.setblocking(False)
         self._talk = loop.create_task(self._converse(start))
 
