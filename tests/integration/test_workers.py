@@ -301,7 +301,7 @@ async def test_one_ceiling_for_all_workers(
 
     A request is decided between its sending and its answer, so what is certain is told from what is possible: no second
     certainly holds more than 110, and a second that ends with a refusal possibly holds 100. The flood begins shortly
-    before the border of two half seconds of the limiter's clock, from where fixed windows let 200 through in a second.
+    before the border of two seconds of the monotonic clock, where fixed windows would let 150 through in its first.
     """
     with GatewayProcess(config(upstream, 4, rate_limit_rps=100), folder=tmp_path) as gateway:
         lab = Lab(gateway, upstream, MANAGED)
