@@ -10,8 +10,9 @@ never hold more. A flood from nothing, steady and twice the ceiling or more, fin
 included, wherever in a half second it begins: what it got at once it gets again a second later, and not before. That
 is the ceiling, one more or less where a border of the second cuts, and what arrives in the 1/2048 s to which the first
 is rounded down. (Exactly the ceiling in every second is impossible: the first request after a border would have to
-arrive at it.) Other traffic may get up to twice the ceiling in a second, as with fixed windows: if a few early requests
-let most of a half second be forgotten early.
+arrive at it.) One that is not so steady may get as many more as its own seconds differ by. Other traffic may get up to
+twice the ceiling in a second, as with fixed windows: if a few early requests let most of a half second be forgotten
+early.
 
 **For the whole gateway.** A worker counts in its own row and decides on the sum over all. It looks first and counts
 then, so what it may miss is a request that another worker is looking at just now: at most `workers - 1` more than the
