@@ -47,18 +47,18 @@ def flood(rows: SharedRows) -> list[int]:
     return through
 
 
-def flood_for_a_while(rows: SharedRows) -> dict[str, list[int]]:
-    """By each of two whole windows of the real clock: what was let through, and how many requests crossed its end."""
+def flood_for_a_while(rows: SharedRows) -> list[tuple[float, float, bool]]:
+    """Of a flood by the real clock: when each request was made, when it was decided, and whether it passed."""
     rounds, limiter = Rounds(rows), RateLimiter(RateLimits(CEILING, 0), rows)
     cells = limiter.cells("sk-fake-flooding")
+    asked = []
     rounds.meet()
-    first = int(time.monotonic()) + 1
-    seen = {window: [0, 0] for window in range(first - 1, first + 2)}
-    while (now := time.monotonic()) < first + 2:
-        seen[int(now)][0] += limiter.admit(cells, True, now) is None
-        seen[int(now)][1] += int(time.monotonic()) > int(now)
-        time.sleep(0.004 if now < first + 1.99 else 0)
-    return {str(window): counts for window, counts in seen.items() if window >= first}
+    ends = time.monotonic() + 2.6
+    while (now := time.monotonic()) < ends:
+        admitted = limiter.admit(cells, True, now) is None
+        asked.append((now, time.monotonic(), admitted))
+        time.sleep(0.004)
+    return asked
 
 
 def probe(rows: SharedRows) -> list[int]:
