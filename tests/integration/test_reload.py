@@ -62,6 +62,20 @@ async def test_keys_and_plugins_of_the_new_configuration_are_in_use(upstream: Sc
         assert [row["state"] for row in rows if row["name"] == "simd"] == ["disabled"]
 
 
+async def test_the_admin_token_is_changed_by_a_reload(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    config = gateway_config(upstream.authority, NOBODY)
+
+    async def status(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return (await asyncio.to_thread(httpx.get, f"{gateway.admin_url}/providers", headers=headers)).status_code
+
+    old, new = "old-fake-token-0123456789", "new-fake-token-0123456789"
+    with GatewayProcess(f'admin_token = "{old}"\n{config}', folder=tmp_path) as gateway:
+        assert (await status(old), await status(new)) == (200, 401)
+        await reload(gateway, tmp_path, f'admin_token = "{new}"\n{config}')
+        assert (await status(old), await status(new)) == (401, 200)
+
+
 @pytest.mark.parametrize(
     ("wrong", "reason"),
     [

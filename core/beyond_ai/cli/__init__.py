@@ -5,6 +5,7 @@ registers a single command becomes that command, one with several becomes a grou
 group `beyond_ai.commands`.
 """
 
+import os
 from typing import Annotated
 
 import typer
@@ -40,6 +41,20 @@ def beyond_ai(
     """LLM egress gateway and coding agent on a plugin framework."""
 
 
+def _fill_standard_descriptors() -> None:
+    """Open something in place of each standard stream that this process was started without.
+
+    Else the next socket or file takes its number, and whatever is written to stdout or stderr goes there. What is
+    opened refuses to be written to, so that a sink notices its losses, and is there for workers too.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)  # the lowest free number, so this one
+
+
 def main() -> None:
     """Run the command line; what the script `beyond-ai` calls."""
+    _fill_standard_descriptors()
     app(prog_name="beyond-ai")

@@ -1,5 +1,6 @@
 """`beyond-ai gateway`: serve until told to stop."""
 
+import contextlib
 import logging
 import os
 import socket
@@ -93,16 +94,22 @@ def _run_alone(settings: Settings) -> None:
 
     def ready() -> None:
         _announce(client_socket, admin_socket, compiled=not exchange.__file__.endswith(".py"))
-        typer.echo(_welcome(assembly, url_of(client_socket)), err=True)
+        _say(_welcome(assembly, url_of(client_socket)))
 
     run(assembly, VERSION, client_socket, admin_socket, ready)
 
 
 def _announce(client_socket: socket.socket, admin_socket: socket.socket, *, compiled: bool) -> None:
     """Say that both listeners accept."""
-    typer.echo(f"beyond-ai {VERSION}, whose data path {'is compiled' if compiled else 'runs as Python'}", err=True)
-    typer.echo(f"listening on {url_of(client_socket)}", err=True)
-    typer.echo(f"admin on {url_of(admin_socket)}", err=True)
+    _say(f"beyond-ai {VERSION}, whose data path {'is compiled' if compiled else 'runs as Python'}")
+    _say(f"listening on {url_of(client_socket)}")
+    _say(f"admin on {url_of(admin_socket)}")
+
+
+def _say(text: str) -> None:
+    """Write TEXT to stderr, where somebody reads it: a gateway serves without, too."""
+    with contextlib.suppress(OSError):
+        typer.echo(text, err=True)
 
 
 def _usable_cores() -> int:

@@ -1,6 +1,6 @@
 """The admin listener: health, metrics, plugins and providers, on a port of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -28,8 +28,8 @@ _bearer = HTTPBearer(
 )
 
 
-def admin(version: str, view: AdminView, token: str | None = None) -> Asgi:
-    """The admin application, for the gateway that VIEW shows. TOKEN is the setting `admin_token`.
+def admin(version: str, view: AdminView, token: Callable[[], str | None] = lambda: None) -> Asgi:
+    """The admin application, for the gateway that VIEW shows. TOKEN is the setting `admin_token`, as it is now.
 
     Health and metrics are open to everyone; for the rest see `admin_access`.
     """
@@ -44,7 +44,7 @@ def admin(version: str, view: AdminView, token: str | None = None) -> Asgi:
     )
     app.include_router(_health(version, view))
     app.include_router(_metrics(view))
-    app.include_router(_protected(app, view, Access(token)))
+    app.include_router(_protected(app, view, token))
 
     @app.exception_handler(HTTPException)
     async def refused(_request: Request, error: HTTPException) -> JSONResponse:
@@ -106,12 +106,12 @@ def _metrics(view: AdminView) -> APIRouter:
     return router
 
 
-def _protected(app: FastAPI, view: AdminView, access: Access) -> APIRouter:
+def _protected(app: FastAPI, view: AdminView, token: Callable[[], str | None]) -> APIRouter:
     async def allowed(
         request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> None:
         peer = request.client.host if request.client is not None else None
-        refusal = access.refusal(
+        refusal = Access(token()).refusal(
             peer, request.headers.getlist("host"), credentials.credentials if credentials is not None else None
         )
         if refusal is not None:

@@ -12,13 +12,21 @@ from beyond_ai.gateway.listener import Listener
 
 
 def admin_listener(
-    version: str, view: AdminView, token: SecretStr | None, refresh: Callable[[], Awaitable[None]] | None = None
+    version: str,
+    view: AdminView,
+    token: Callable[[], SecretStr | None],
+    refresh: Callable[[], Awaitable[None]] | None = None,
 ) -> Listener:
-    """A server of the admin application over VIEW, guarded by TOKEN.
+    """A server of the admin application over VIEW, guarded by what TOKEN is at each request.
 
     REFRESH is waited for before the metrics are read.
     """
-    application = admin(version, view, None if token is None else token.get_secret_value())
+
+    def text() -> str | None:
+        secret = token()
+        return None if secret is None else secret.get_secret_value()
+
+    application = admin(version, view, text)
     return Listener(
         uvicorn.Config(
             application if refresh is None else _refreshing(application, refresh),

@@ -72,7 +72,9 @@ async def serve(
     """
     server = ClientServer(assembly, version, client_socket, lambda _events: None)
     listener = admin_listener(
-        version, ProcessView(assembly, lambda: server.leaving, server.publisher.publish), assembly.settings.admin_token
+        version,
+        ProcessView(assembly, lambda: server.leaving, server.publisher.publish),
+        lambda: assembly.settings.admin_token,
     )
 
     def stop(signal_number: int) -> None:

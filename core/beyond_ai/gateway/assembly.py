@@ -97,6 +97,7 @@ def assemble(
     upstreams, embedded = builder.upstreams(providers, _breakers(settings, rows, names), dev=dev)
     scanner, factory = builder.scanner()
     sinks = builder.sinks()
+    metrics.sinks = frozenset(sinks)
     observers = Observers(builder.observers(), metrics.count_plugin_event)
     denied = DenySet()
     metrics.denied = denied

@@ -48,6 +48,7 @@ def words(providers: int) -> int:
 def values(metrics: Metrics) -> list[float]:
     """What METRICS stands at, in the order of `keys`."""
     found: list[float] = [getattr(metrics, name) for name in _PLAIN]
+    found[_PLAIN.index("usage_write_errors")] += metrics.lost_by_sinks()
     for table in (metrics.rejections, metrics.tokens, metrics.drains):
         found += table.values()
     for provider in metrics.providers.values():

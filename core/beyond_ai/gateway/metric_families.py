@@ -30,7 +30,7 @@ def families(total: Sum, connected: bool, events: Mapping[tuple[str, str], int])
     yield GaugeMetricFamily("ai_nats_connected", "1 while the deny-set follows its source.", connected)
     text = "Managed 2xx answers without readable usage."
     yield _counter("ai_usage_parse_errors", text, totals, "usage_parse_errors")
-    text = "Usage events that a sink failed to take."
+    text = "Usage events that a sink failed to take, or to write."
     yield _counter("ai_usage_write_errors", text, totals, "usage_write_errors")
     yield _counter("ai_usage_estimated", "Usage events whose counts are an estimate.", totals, "usage_estimated")
     yield _labelled("ai_drains", "Answers read on without their client, by their end.", totals, "drains", "result")

@@ -24,6 +24,8 @@ REASONS: Final = (
     "rate_limit_byo_global",
     "tenant_concurrency",
 )
+LOSSES: Final = ("failed", "dropped")
+"""How a sink labels what it counts of events that it took and did not write."""
 DRAIN_RESULTS: Final = ("complete", "failed", "timeout", "bytes", "full", "shutdown")
 """How a drain ends: the answer's own end, the provider's failure, its bounds, no room to begin, the program's end."""
 TTFT_BUCKETS: Final[Sequence[float]] = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -80,6 +82,7 @@ class Metrics:
         self.drains = dict.fromkeys(DRAIN_RESULTS, 0)
         self.usage_write_errors = 0
         self.plugin_events: dict[tuple[str, str], int] = {}
+        self.sinks: frozenset[str] = frozenset()
         self.resting = False
         self.on_stir: Callable[[], None] | None = None
 
@@ -88,6 +91,11 @@ class Metrics:
         self.resting = False
         if self.on_stir is not None:
             self.on_stir()
+
+    def lost_by_sinks(self) -> int:
+        """Usage events that sinks took and then counted as lost."""
+        events = self.plugin_events.copy()
+        return sum(count for (name, label), count in events.items() if name in self.sinks and label in LOSSES)
 
     def count_plugin_event(self, event: str, label: str) -> None:
         """Count one event of a plugin; the number of distinct pairs is bounded."""

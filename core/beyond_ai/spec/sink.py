@@ -1,7 +1,8 @@
 """Usage sinks: where usage events go.
 
 One event for each managed request, when it has ended, whatever its end was. This seam fails open: what a sink
-raises is counted (`ai_usage_write_errors_total`) and logged, and neither the request nor another sink notices.
+raises is counted (`ai_usage_write_errors_total`) and logged, and neither the request nor another sink notices. What a
+sink took and lost is counted there too, if it calls its context's `count(name, "failed")`, or `"dropped"`, for each.
 
     from beyond_ai import Component, hookimpl
 

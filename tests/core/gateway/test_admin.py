@@ -67,7 +67,7 @@ def client(
     """Somebody at PEER who asks for NAME, with the token BEARER, a gateway whose token is TOKEN."""
     headers = {} if bearer is None else {"authorization": f"Bearer {bearer}"}
     return httpx.AsyncClient(
-        transport=httpx.ASGITransport(admin("1.2.3", view or View(), token), client=(peer, 50000)),
+        transport=httpx.ASGITransport(admin("1.2.3", view or View(), lambda: token), client=(peer, 50000)),
         base_url=f"http://{name}",
         headers=headers,
     )

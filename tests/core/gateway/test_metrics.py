@@ -103,6 +103,9 @@ def test_what_is_counted_is_shown() -> None:
     provider.connect_retries = 8
     provider.ttft.observe(0.3)
     metrics.count_plugin_event("lost", "file")
+    metrics.sinks = frozenset(["file"])
+    for label in ("failed", "dropped", "rotated"):
+        metrics.count_plugin_event("file", label)
     _, samples = scrape(metrics)
     assert {key: value for key, value in samples.items() if value and not key[0].endswith("_bucket")} == {
         ("ai_requests_total", ()): 7,
@@ -111,12 +114,16 @@ def test_what_is_counted_is_shown() -> None:
         ("ai_active_streams", ()): 1,
         ("ai_requests_in_flight", ()): 3,
         ("ai_usage_parse_errors_total", ()): 4,
-        ("ai_usage_write_errors_total", ()): 5,
+        ("ai_usage_write_errors_total", ()): 7,
         ("ai_upstream_responses_total", (("provider", "acme"), ("status", "4xx"))): 6,
         ("ai_connect_retries_total", (("provider", "acme"),)): 8,
         ("ai_ttft_seconds_count", (("provider", "acme"),)): 1,
         ("ai_ttft_seconds_sum", (("provider", "acme"),)): 0.3,
         ("ai_plugin_events_total", (("event", "lost"), ("label", "file"))): 1,
+        **{
+            ("ai_plugin_events_total", (("event", "file"), ("label", label))): 1
+            for label in ("failed", "dropped", "rotated")
+        },
     }
 
 

@@ -89,8 +89,9 @@ class Supervisor:
         from beyond_ai.gateway.supervisor.view import SupervisorView
 
         view = SupervisorView(lambda: self._generations, self._totals, lambda: self._reason)
-        token = self._started_with.settings.admin_token
-        return admin_listener(self._version, view, token, self._publish)
+        return admin_listener(
+            self._version, view, lambda: self._generations[0].configuration.settings.admin_token, self._publish
+        )
 
     def _reap(self) -> None:
         for generation in self._generations:
