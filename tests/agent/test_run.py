@@ -298,6 +298,18 @@ def test_a_reader_that_does_not_read_stops_the_run_and_not_the_signals(place: Pl
         process.stdout.read()
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_may_be_closed(place: Place, model: Model, closed: str) -> None:
+    model(uses(tool_call("write", path="a.txt", content="x")), says("done"))
+    command = f"exec {subprocess.list2cmdline(place.arguments('go'))} {closed}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=place.cwd, env=place.environ(), capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    assert "error" not in done.stderr
+    assert place.tree() == {"a.txt": b"x"}
+
+
 def test_a_slow_reader_gets_all_of_it_and_the_exit_code_waits(place: Place, model: Model) -> None:
     answer = "word " * 40_000
     model(says(answer))

@@ -5,6 +5,8 @@ registers a single command becomes that command, one with several becomes a grou
 group `beyond_ai.commands`.
 """
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -42,4 +44,12 @@ def beyond_ai(
 
 def main() -> None:
     """Run the command line; what the script `beyond-ai` calls."""
+    _open_streams()
     app(prog_name="beyond-ai")
+
+
+def _open_streams() -> None:
+    """Put /dev/null where a standard stream was closed before the start: the next file opened would take its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None and os.open(os.devnull, os.O_RDWR) == number:
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115 - it has no path, and stays
