@@ -89,6 +89,7 @@ def test_429_and_529_for_ever_end_with_a_typed_cause(place: Place, model: Model,
     text = place.run("--retries", "0", "hello")
     assert (text.code, text.stdout) == (5, "")
     assert "failed: " in text.stderr
+    assert text.stderr.count(fault.message) == 1, "a reason is told once"
     assert [message.role for message in continues(place, model).messages] == ["user", "assistant", "user"]
 
 

@@ -298,6 +298,53 @@ def test_a_reader_that_does_not_read_stops_the_run_and_not_the_signals(place: Pl
         process.stdout.read()
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_may_be_closed(place: Place, model: Model, closed: str) -> None:
+    model(uses(tool_call("write", path="a.txt", content="x")), says("done"))
+    command = f"exec {subprocess.list2cmdline(place.arguments('go'))} {closed}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=place.cwd, env=place.environ(), capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    assert "error" not in done.stderr
+    assert place.tree() == {"a.txt": b"x"}
+
+
+def test_a_slow_reader_gets_all_of_it_and_the_exit_code_waits(place: Place, model: Model) -> None:
+    answer = "word " * 40_000
+    model(says(answer))
+    with place.start("--no-session", "go") as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        while "no limits" not in process.stderr.readline():
+            pass
+        with pytest.raises(subprocess.TimeoutExpired):  # the run is over; what it said does not fit into the pipe
+            process.wait(1)
+        assert process.stdout.read() == answer + "\n"
+        assert process.wait(10) == 0
+
+
+def test_a_reader_that_never_reads_is_given_up_after_the_idle_timeout(place: Place, model: Model) -> None:
+    model(says("word " * 40_000))
+    with place.start("--no-session", "--idle-timeout", "1", "go") as process:
+        assert process.wait(15) == 1
+        assert process.stderr is not None
+        assert "error: stdout was not all written: it is not read" in process.stderr.read()
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)], ids=["text", "json"])
+def test_a_full_disk_under_stdout_is_an_error(place: Place, model: Model, flags: tuple[str, ...]) -> None:
+    model(then=says("fine"))
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            place.arguments(*flags, "go"),
+            cwd=place.cwd, env=place.environ(), stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE,
+            text=True, timeout=30, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "error: stdout was not all written: No space left on device" in done.stderr
+
+
 def test_a_child_that_stays_does_not_hold_the_end_up(place: Place, model: Model) -> None:
     command = "sleep 300 & echo $! > pid; (setsid sleep 300 & echo $! > pid2); echo started"
     model(uses(tool_call("bash", command=command)), says("fine"))

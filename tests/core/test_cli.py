@@ -65,6 +65,17 @@ def test_version_is_the_distributions(tmp_path: Path) -> None:
     assert run("--version", cwd=tmp_path).stdout == f"beyond-ai {version('beyond-ai')}\n"
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_dev_null(tmp_path: Path, closed: str) -> None:
+    code = "import os\nfrom beyond_ai.cli import main\ntry: main()\nfinally: [os.fstat(number) for number in range(3)]"
+    command = [sys.executable, "-P", "-c", code, "--version"]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command],
+        cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_unknown_command_names_the_nearest(tmp_path: Path) -> None:
     done = run("gatewy", cwd=tmp_path)
     assert done.returncode == 2

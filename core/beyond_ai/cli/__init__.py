@@ -6,6 +6,7 @@ group `beyond_ai.commands`.
 """
 
 import os
+import sys
 from typing import Annotated
 
 import typer
@@ -41,20 +42,15 @@ def beyond_ai(
     """LLM egress gateway and coding agent on a plugin framework."""
 
 
-def _fill_standard_descriptors() -> None:
-    """Open something in place of each standard stream that this process was started without.
-
-    Else the next socket or file takes its number, and whatever is written to stdout or stderr goes there. What is
-    opened refuses to be written to, so that a sink notices its losses, and is there for workers too.
-    """
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)  # the lowest free number, so this one
-
-
 def main() -> None:
     """Run the command line; what the script `beyond-ai` calls."""
-    _fill_standard_descriptors()
+    _open_streams()
     app(prog_name="beyond-ai")
+
+
+def _open_streams() -> None:
+    """Put /dev/null where a standard stream was closed before the start: the next file opened would take its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None and os.open(os.devnull, os.O_RDWR) == number:
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115 - it has no path, and stays

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import socket
+import sys
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
@@ -66,6 +67,7 @@ def gateway(
         number = settings.workers if workers is None else workers
         return Configuration(settings, values, number or _usable_cores())
 
+    _refuse_writes()
     configuration = configured()
     if dev:
         if workers not in (None, 1):
@@ -104,6 +106,18 @@ def _announce(client_socket: socket.socket, admin_socket: socket.socket, *, comp
     _say(f"beyond-ai {VERSION}, whose data path {'is compiled' if compiled else 'runs as Python'}")
     _say(f"listening on {url_of(client_socket)}")
     _say(f"admin on {url_of(admin_socket)}")
+
+
+def _refuse_writes() -> None:
+    """Have a stdout or stderr that was closed before the start refuse what is written: a sink has to notice its losses.
+
+    It is so for workers, too.
+    """
+    for number, stream in ((1, sys.__stdout__), (2, sys.__stderr__)):
+        if stream is None:
+            refusing = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(refusing, number)
+            os.close(refusing)
 
 
 def _say(text: str) -> None:

@@ -211,6 +211,22 @@ def test_a_file_behind_the_last_task_belongs_to_it(cwd: Path, home: Path) -> Non
     assert [block.text[:5] for block in task.blocks if isinstance(block, Text)] == ["<file", "do it"]
 
 
+def test_a_file_may_have_spaces_in_its_name(cwd: Path, home: Path) -> None:
+    write(cwd / "a b.txt", "alpha")
+    (task,) = reader(cwd, home).tasks(["@a b.txt", "do it"], "")
+    assert task.blocks[0] == Text(text='<file name="a b.txt">\nalpha\n</file>')
+    mention, _ = reader(cwd, home).tasks(["@none do this", "do it"], "")
+    assert mention.blocks == (Text(text="@none do this"),)
+
+
+def test_a_pipe_without_a_writer_is_empty_and_not_waited_for(cwd: Path, home: Path) -> None:
+    os.mkfifo(cwd / "pipe")
+    os.mkfifo(cwd / "AGENTS.md")
+    (task,) = reader(cwd, home).tasks(["@pipe", "do it"], "")
+    assert task.blocks[0] == Text(text='<file name="pipe">\n\n</file>')
+    assert context_files(cwd, home, print) == []
+
+
 def test_skills_and_templates_in_tasks(cwd: Path, home: Path) -> None:
     skill(skill_folders(cwd, home)[0], "release")
     write(home / ".claude" / "prompts" / "fix.md", "Fix $1 now.")
@@ -250,6 +266,10 @@ def read(*words: str, stdin: int | str) -> tuple[str, str]:
     source = {"stdin": stdin} if isinstance(stdin, int) else {"input": stdin}
     done = subprocess.run([sys.executable, "-c", READ, *words], capture_output=True, text=True, timeout=20, **source)
     return done.stdout.strip(), done.stderr
+
+
+def test_what_is_piped_must_be_text() -> None:
+    assert "what was piped in is no text" in read("do", stdin="a\0b")[1]
 
 
 def test_a_pipe_that_nothing_comes_from_is_not_waited_for(tmp_path: Path) -> None:

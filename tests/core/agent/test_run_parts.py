@@ -179,6 +179,19 @@ async def test_a_reader_that_has_gone_is_told_once() -> None:
     os.close(writing)
 
 
+async def test_a_descriptor_that_does_not_block_loses_nothing() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    output = Output(writing)
+    output.put(b"x" * 200_000)
+    received = await asyncio.to_thread(lambda: b"".join(os.read(reading, 4096) for _ in range(49)))
+    while len(received) < 200_000:
+        received += os.read(reading, 65_536)
+    assert (len(received), output.finish(5)) == (200_000, True)
+    os.close(reading)
+    os.close(writing)
+
+
 # What people see
 
 

@@ -18,7 +18,8 @@ PIPE_PATIENCE: Final = 0.3
 def read_piped(stream: TextIO, *, wait: bool, warn: Callable[[str], None]) -> str:
     """The text that is piped into STREAM; empty for a terminal, and for a pipe that nothing comes from.
 
-    Once something has come it is read to its end; with WAIT it is waited for. Raises ConfigError when it is too long.
+    Once something has come it is read to its end; with WAIT it is waited for. Raises ConfigError when it is too long,
+    or no text.
     """
     try:
         descriptor = stream.fileno()
@@ -40,6 +41,8 @@ def read_piped(stream: TextIO, *, wait: bool, warn: Callable[[str], None]) -> st
                 raise ConfigError("more than 1 MiB was piped in", "put it into a file, and name the file in the task")
     except OSError:
         return ""
+    if 0 in content:
+        raise ConfigError("what was piped in is no text", "put it into a file, and name the file in the task")
     return content.decode(errors="replace")
 
 

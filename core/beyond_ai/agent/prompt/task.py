@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import quoteattr
 
-from beyond_ai.agent.prompt.documents import LARGEST
+from beyond_ai.agent.prompt.documents import LARGEST, opened
 from beyond_ai.agent.prompt.skills import Skill, invoke
 from beyond_ai.agent.prompt.templates import expand_template
 from beyond_ai.errors import ConfigError
@@ -46,12 +46,13 @@ class TaskReader:
     def tasks(self, words: Sequence[str], piped: str) -> list[Task]:
         """A task for each of WORDS; one that is `@path` as a whole belongs to the next, or to the last.
 
-        PIPED text stands before the first. Raises ConfigError for a file that is not there or cannot be attached.
+        A path with spaces in it is one as a whole where there is such a file. PIPED text stands before the first.
+        Raises ConfigError for a file that is not there or cannot be attached.
         """
         tasks: list[Task] = []
         waiting: list[Block] = [_wrapped("stdin", piped)] if piped.strip() else []
         for word in words:
-            if word.startswith("@") and len(word) > 1 and not re.search(r"\s", word):
+            if word.startswith("@") and len(word) > 1 and (not re.search(r"\s", word) or self._is_file(word[1:])):
                 waiting += self._attached(word[1:])
             else:
                 tasks.append(self._task(word, waiting))
@@ -96,7 +97,7 @@ class TaskReader:
         try:
             if path.is_dir():
                 raise ConfigError(f"@{name}: is a folder", "name a file; the agent can list folders itself")
-            with path.open("rb") as file:
+            with open(path, "rb", opener=opened) as file:
                 content = file.read(max(LARGEST, LARGEST_IMAGE) + 1)
         except OSError as error:
             raise ConfigError(f"@{name}: {error.strerror}") from None

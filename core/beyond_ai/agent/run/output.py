@@ -1,9 +1,11 @@
 """Bytes to a descriptor, in order, without ever blocking the event loop: it must stay able to take signals.
 
-A reader that does not keep up makes the run wait, and nothing is dropped; one that has gone away is a normal end.
+A reader that does not keep up makes the run wait, and nothing is dropped; one that has gone away is a normal end. A
+disk that is full is not.
 """
 
 import asyncio
+import errno
 import os
 import select
 import threading
@@ -16,14 +18,23 @@ DIRECT: Final = select.PIPE_BUF
 """Bytes that a descriptor takes at once when it says that it is ready."""
 ROOM: Final = 256 * 1024
 """Bytes that may wait before a writer waits too."""
+PIECE: Final = 64 * 1024
+"""Bytes of one write; what a slow reader has taken is seen in these steps."""
+LONGEST_WAIT: Final = 3600.0
+"""Seconds of one wait; more than some machines can count may be asked for."""
+GONE: Final = (errno.EPIPE, errno.ECONNRESET)
 
 
 class Output:
-    """A descriptor that is written to. `on_broken` is called once, in the loop's thread, when its reader has gone."""
+    """A descriptor that is written to. `on_broken` is called once, in the loop's thread, when it takes no more.
+
+    `problem` says why, unless it is only that its reader has gone.
+    """
 
     def __init__(self, descriptor: int, on_broken: Callable[[], None] = lambda: None) -> None:
         self.on_broken = on_broken
         self.broken = False
+        self.problem: str | None = None
         self._descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
@@ -32,6 +43,11 @@ class Output:
         self._held = 0
         self._thread: threading.Thread | None = None
         self._patient = True
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something that the descriptor has not taken."""
+        return self._held > 0
 
     async def write(self, data: bytes) -> None:
         """Write DATA, or have it written; returns when there is room for more."""
@@ -48,8 +64,10 @@ class Output:
         if not self._held and len(data) <= DIRECT and self._is_ready():
             try:
                 data = data[os.write(self._descriptor, data) :]
-            except OSError:
-                self._break()
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                self._break(error)
                 return
         if data:
             self._queue(data)
@@ -66,8 +84,16 @@ class Output:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
-                self._changed.wait(left)
+                self._changed.wait(min(left, LONGEST_WAIT))
         return not self.broken
+
+    def finish_slowly(self, idle: float) -> bool:
+        """Wait until all is written, however long, as long as some of it is within IDLE seconds; whether it was."""
+        held = self._held + 1
+        while 0 < self._held < held:
+            held = self._held
+            self.finish(idle)
+        return not self._held and not self.broken
 
     def _is_ready(self) -> bool:
         return any(event & select.POLLOUT for _, event in self._poll.poll(0))
@@ -88,9 +114,12 @@ class Output:
                     self._changed.wait()
                 data = self._waiting[0]
             try:
-                written = os.write(self._descriptor, data)
-            except OSError:
-                self._break()
+                written = os.write(self._descriptor, data[:PIECE])
+            except BlockingIOError:  # somebody who shares it has made it so
+                self._poll.poll()
+                continue
+            except OSError as error:
+                self._break(error)
                 return
             with self._changed:
                 self._held -= written
@@ -99,9 +128,10 @@ class Output:
                     self._waiting.appendleft(data[written:])
                 self._changed.notify_all()
 
-    def _break(self) -> None:
+    def _break(self, error: OSError) -> None:
         with self._changed:
             self.broken = True
+            self.problem = None if error.errno in GONE else error.strerror
             self._waiting.clear()
             self._held = 0
             self._changed.notify_all()

@@ -229,6 +229,7 @@ class Program:
         """Tell how it ended, and end the process at once: no thread, child or handler of a plugin's can hold it."""
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+        code = ending.exit_code
         try:
             self._view.close()
             self._tell(ending)
@@ -237,8 +238,22 @@ class Program:
                     self._agent.scratch.rmdir()  # what lies in it stays: the session refers to it
             self._stdout.finish(FLUSH_SECONDS)
             self._stderr.finish(FLUSH_SECONDS)
+            code = self._written(ending.exit_code)
         finally:
-            os._exit(ending.exit_code)
+            os._exit(code)
+
+    def _written(self, code: int) -> int:
+        """The exit code, CODE if all was written. A slow reader is waited for, unless a signal has ended the run."""
+        if code < 128:
+            for number in SIGNALS:
+                signal.signal(number, lambda caught, _frame: os._exit(exits.signal_code(caught)))
+            self._stdout.finish_slowly(self._options.idle_timeout)
+        problem = self._stdout.problem
+        if problem is None and not self._stdout.waiting:
+            return code
+        self._stderr.put(f"error: stdout was not all written: {problem or 'it is not read'}\n".encode())
+        self._stderr.finish(FLUSH_SECONDS)
+        return code or exits.FAILED
 
     def _tell(self, ending: Ending) -> None:
         if self._frames is not None:

@@ -18,7 +18,6 @@ from beyond_ai.spec.agent_event import (
     AgentEnd,
     AgentEvent,
     Delta,
-    ErrorEvent,
     Retry,
     ToolEnd,
     ToolProgress,
@@ -92,7 +91,7 @@ class TerminalView:
     def _tell(self, event: AgentEvent) -> None:
         text = told(event)
         if text:
-            style = "red" if isinstance(event, ErrorEvent) else "yellow" if isinstance(event, Retry) else "dim"
+            style = "yellow" if isinstance(event, Retry) else "dim"
             self._print(Text(harmless(text), style=style))
 
     def _more(self, event: ToolProgress) -> None:
@@ -116,7 +115,7 @@ class TerminalView:
 
     def line(self, text: str) -> None:
         """Write TEXT in lines of its own."""
-        self._print(Text(harmless(text), style="dim"))
+        self._print(Text(harmless(text), style="red" if text.startswith(("error: ", "failed: ")) else "dim"))
 
     def end_line(self) -> None:
         """Let what is written next begin a line."""

@@ -11,7 +11,6 @@ from beyond_ai.spec.agent_event import (
     CompactionFailed,
     CompactionStart,
     Delta,
-    ErrorEvent,
     ModelSwitched,
     Notice,
     Retry,
@@ -99,9 +98,7 @@ def told(event: AgentEvent) -> str | None:
             return f"told: {one_line(' / '.join(event.messages))}"
         case Notice():
             return f"note: {event.message}"
-        case ErrorEvent():
-            return f"error: {event.message}"
-    return None
+    return None  # so too for an error: it is the reason in the line that tells how the run ended
 
 
 def diff_lines(event: ToolEnd) -> list[str]:
