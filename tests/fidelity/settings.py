@@ -249,6 +249,17 @@ SETTINGS: Final = (
     table("provider_dialects", 'acme = "Anthropic"', ('acme = "gemini"', "acme = 3"), f"{HERE}provider_dialects"),
     table("provider_auth_schemes", 'acme = "x-api-key"', ('acme = "sigv4"',), f"{HERE}provider_auth_schemes"),
     table(
+        "agent_prices",
+        '"gpt-4o" = { input = 2.5, output = 10 }',
+        (
+            '"gpt-4o" = 3',
+            '"gpt-4o" = { input = 1 }',
+            '"gpt-4o" = { input = -1, output = 1 }',
+            '"a" = { inptu = 1, output = 1 }',
+        ),
+        "tests/agent/test_run.py::test_money_is_shown_where_prices_are_known",
+    ),
+    table(
         "plugins",
         'disabled = ["xai"]',
         ('disabled = "xai"', 'allow = "a"', "prefer = []", "acme = 3"),

@@ -113,11 +113,12 @@ def _refuse_writes() -> None:
 
     It is so for workers, too.
     """
-    for number, stream in ((1, sys.__stdout__), (2, sys.__stderr__)):
-        if stream is None:
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, f"__{name}__") is None:
             refusing = os.open(os.devnull, os.O_RDONLY)
             os.dup2(refusing, number)
             os.close(refusing)
+            setattr(sys, name, None)
 
 
 def _say(text: str) -> None:
