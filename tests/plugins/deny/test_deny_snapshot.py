@@ -5,6 +5,7 @@ import itertools
 import logging
 import os
 import random
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,6 +143,23 @@ async def test_a_disk_that_cannot_be_written_is_said_once(tmp_path: Path, caplog
     await file.aclose()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "does without" in caplog.text
+
+
+async def test_a_record_that_the_disk_takes_in_part_is_not_followed_by_others(tmp_path: Path) -> None:
+    """They would be behind a torn one, which makes the whole file unreadable; so it goes."""
+    path = tmp_path / "snapshot"
+    file = SnapshotFile(path)
+    await file.load()
+    await file.rebuild({b"blackhole.1": (b"spend", 1)}, 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
+    try:
+        await file.append(update_records(Update("blackhole.2", b"fraud", 2, 0)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    await file.append(update_records(Update("blackhole.3", b"fraud", 3, 0)))
+    await file.aclose()
+    assert not path.exists()
 
 
 async def test_a_snapshot_that_cannot_be_replaced_is_deleted(

@@ -79,7 +79,9 @@ class SnapshotFile:
         if self._log is None:
             return
         try:
-            os.write(self._log, records)
+            rest = memoryview(records)
+            while rest:  # a full disk takes a part and says so at the next attempt
+                rest = rest[os.write(self._log, rest) :]
             self._appended += len(records)
             if self._appended >= COMPACT_AFTER:
                 contents = replay(self.path.read_bytes())
