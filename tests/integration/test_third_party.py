@@ -84,6 +84,7 @@ def serving(
     environment: InstalledPlugins, acme: ThreadedUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GatewayProcess]:
     config = f"""{LOOPBACK}
+workers = 1
 upstream_tls = false
 sinks = ["stdout", "hopeless", "stuck", "leaky", "tally"]
 
