@@ -45,7 +45,10 @@ def beyond_ai(
 def main() -> None:
     """Run the command line; what the script `beyond-ai` calls."""
     _open_streams()
-    app(prog_name="beyond-ai")
+    try:
+        app(prog_name="beyond-ai")
+    except KeyboardInterrupt:  # before a command has signals in its own hands
+        sys.exit(130)
 
 
 def _open_streams() -> None:
