@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Final
 
-from beyond_ai.agent.loop.conversation import CompactionEntry, Entry, MessageEntry, ModelEntry, SpendEntry
+from beyond_ai.agent.loop.conversation import (
+    CompactionEntry,
+    Entry,
+    MessageEntry,
+    ModelEntry,
+    SpendEntry,
+)
 from beyond_ai.spec.conversation import JsonObject, Message
 
 BLOCK_TYPES: Final = frozenset({"text", "thinking", "redacted_thinking", "tool_use", "tool_result", "image"})
