@@ -9,6 +9,7 @@ import typer
 
 from beyond_ai.agent.run.options import DEFAULT_URL, RunOptions, SessionOptions, ToolOptions
 from beyond_ai.cli import agent_options as option
+from beyond_ai.cli import agent_sessions
 from beyond_ai.cli.options import GroupedCommand, Json, write_json
 from beyond_ai.errors import ConfigError
 from beyond_ai.layers import nearest
@@ -18,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Do coding tasks in this folder, through the gateway; list the agent's tools.",
 )
+app.add_typer(agent_sessions.app, name="sessions")
 T = TypeVar("T", bound=str)
 
 Tasks = Annotated[
