@@ -225,14 +225,19 @@ def written(path: Path) -> list[tuple[int, int]]:
     return marks
 
 
+@pytest.fixture(scope="module")
+def a_file(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[tuple[int, int]], bytes]:
+    path = tmp_path_factory.mktemp("written") / "s.jsonl"
+    return written(path), path.read_bytes()
+
+
 @given(st.integers(0, 5_000))
 @settings(max_examples=80, deadline=None)
 def test_any_start_of_a_file_opens_with_all_that_was_acknowledged(
-    tmp_path_factory: pytest.TempPathFactory, at: int
+    tmp_path_factory: pytest.TempPathFactory, a_file: tuple[list[tuple[int, int]], bytes], at: int
 ) -> None:
     path = tmp_path_factory.mktemp("prefix") / "s.jsonl"
-    marks = written(path)
-    content = path.read_bytes()
+    marks, content = a_file
     ids = [str(value["id"]) for value in parse_lines(content)[0] if "parent_id" in value]
     cut = at % (len(content) + 1)
     path.write_bytes(content[:cut])

@@ -46,7 +46,7 @@ class SessionRepository:
         return _listed(self.trash)
 
     def find(self, prefix: str) -> SessionInfo:
-        """The session whose id, or whose file's name, begins with PREFIX. Raises SessionError: none, or several."""
+        """The session whose id begins with PREFIX, or whose file is called so. Raises SessionError."""
         return choose(self.list(), prefix)
 
     def open(
@@ -125,9 +125,10 @@ class SessionRepository:
 
 
 def choose(sessions: Iterable[SessionInfo], prefix: str) -> SessionInfo:
-    """The one of SESSIONS whose id, or whose file's name, begins with PREFIX. Raises SessionError: none, or several."""
-    found = [info for info in sessions if prefix and (info.id.startswith(prefix) or info.path.name.startswith(prefix))]
-    exact = [info for info in found if prefix in (info.id, info.path.name, info.path.stem)]
+    """The one of SESSIONS whose id begins with PREFIX, or whose file has it as its name. Raises SessionError."""
+    named = [(info, {info.id, info.path.name, info.path.stem}) for info in sessions]
+    found = [info for info, names in named if prefix and (info.id.startswith(prefix) or prefix in names)]
+    exact = [info for info, names in named if prefix in names]
     if len(exact) == 1:
         return exact[0]
     if not found:
