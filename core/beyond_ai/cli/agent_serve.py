@@ -97,3 +97,12 @@ def serve(
     )
     check(options)
     Server(options, approval_timeout).run()
+
+
+@app.command(name="serve-schema", hidden=True)
+def serve_schema() -> None:
+    """Print the JSON Schema of the frames of `serve`."""
+    from beyond_ai.agent.serve.frames import schema
+    from beyond_ai.cli.options import write_json
+
+    write_json(schema())

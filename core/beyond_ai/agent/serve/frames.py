@@ -1,8 +1,8 @@
 """Every frame of the protocol. Within a version members and kinds are only added; unknown ones are to be ignored."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from beyond_ai.agent.policy.approval import Answer
 from beyond_ai.spec.conversation import ThinkingLevel
@@ -146,6 +146,11 @@ AnyCommand = Annotated[
     Field(discriminator="type"),
 ]
 
+COMMANDS: Final = frozenset(
+    name for model in get_args(get_args(AnyCommand)[0]) for name in get_args(model.model_fields["type"].annotation)
+)
+"""The types of commands."""
+
 
 class Ready(Frame):
     """The first frame."""
@@ -223,6 +228,26 @@ class Exit(Frame):
 AnyFrame = Annotated[
     Ready | Ack | Event | Response | ApprovalRequest | ApprovalResolved | Exit, Field(discriminator="type")
 ]
+
+
+def schema() -> dict[str, Any]:
+    """All frames as a JSON Schema: `in` is what the agent reads, `out` what it writes."""
+    commands, written = TypeAdapter[Command](AnyCommand), TypeAdapter[Frame](AnyFrame)
+    _, whole = TypeAdapter.json_schemas(
+        [("in", "validation", commands), ("out", "serialization", written)],
+        title=f"beyond-ai agent serve, protocol {PROTOCOL}",
+    )
+    references = {name: {"$ref": f"#/$defs/{name}"} for name in ("in", "out")}
+    named, _ = TypeAdapter.json_schemas([("in", "validation", commands), ("out", "serialization", written)])
+    definitions = dict(whole["$defs"])
+    for (name, _mode), found in named.items():
+        definitions[str(name)] = found
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": whole["title"],
+        "anyOf": list(references.values()),
+        "$defs": definitions,
+    }
 
 
 def answer_of(command: Approve) -> Answer:

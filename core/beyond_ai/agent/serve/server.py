@@ -39,33 +39,6 @@ from beyond_ai.version import VERSION
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CANCEL_SECONDS: Final = 5.0
 FLUSH_SECONDS: Final = 0.5
-TYPES: Final = frozenset(
-    [
-        "prompt",
-        "steer",
-        "follow_up",
-        "abort",
-        "get_state",
-        "get_messages",
-        "new_session",
-        "list_sessions",
-        "switch_session",
-        "fork",
-        "set_session_name",
-        "compact",
-        "get_last_assistant_text",
-        "get_session_stats",
-        "get_commands",
-        "set_model",
-        "set_thinking",
-        "get_available_models",
-        "list_branches",
-        "switch_branch",
-        "clear_queue",
-        "approve",
-        "attach",
-    ]
-)
 NEED_IDLE: Final = frozenset({"new_session", "switch_session", "fork", "compact", "switch_branch"})
 CAPABILITIES: Final = ("ack", "seq", "attach", "approvals", "queries_while_running", "clear_queue", "exit")
 
@@ -189,7 +162,7 @@ class Server:
         kind = value.get("type")
         if not isinstance(kind, str):
             raise Refused("bad_request", "`type` is missing, or is no string")
-        if kind not in TYPES:
+        if kind not in frames.COMMANDS:
             raise Refused("unknown_command", f"unknown command: {kind[:200]}")
         try:
             return self._commands.validate_python(value)
