@@ -7,13 +7,12 @@ the page forbids the rest.
 import base64
 import binascii
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from beyond_ai.agent.export.record import Call, SessionRecord, Turn, moment, tokens
+from beyond_ai.agent.export.record import SUMMARY_LENGTH, Call, SessionRecord, Turn, moment, tokens
 from beyond_ai.agent.export.style import STYLE
 from beyond_ai.agent.run.printable import harmless
 from beyond_ai.spec.conversation import Image, Text, Thinking
@@ -107,27 +106,22 @@ class _Page:
 def _call(call: Call) -> Iterator[str]:
     failed = call.output is not None and call.output.is_error
     state = ' <span class="failed">failed</span>' if failed else ""
-    summary = call.summary if len(call.summary) <= 160 else f"{call.summary[:157]}..."
+    summary = call.summary if len(call.summary) <= SUMMARY_LENGTH else f"{call.summary[: SUMMARY_LENGTH - 3]}..."
     diff = call.diff
     opened = " open" if diff and not failed else ""  # what was changed is what people look for
     yield f'<details{opened}><summary><b>{_text(call.use.name)}</b> <span class="what">{_text(summary)}</span>{state}'
     yield "</summary>\n"
     if diff:
         yield _diff(diff)
-    elif call.use.malformed:
-        yield f'<p class="caption">Arguments, not whole</p><pre>{_text(call.use.malformed)}</pre>'
-    elif call.use.input:
-        yield f'<p class="caption">Arguments</p><pre>{_text(_arguments(call))}</pre>'
+    elif call.arguments:
+        whole = "" if call.use.malformed is None else ", not whole"
+        yield f'<p class="caption">Arguments{whole}</p><pre>{_text(call.arguments)}</pre>'
     if call.output is None:
         yield '<p class="caption">No result</p>'
     else:
         yield f'<p class="caption">{"Error" if failed else "Result"}</p>{_result(call.output.content)}'
         yield from map(_image, call.output.images)
     yield "</details>\n"
-
-
-def _arguments(call: Call) -> str:
-    return json.dumps(call.use.input, indent=2, ensure_ascii=False, default=str)
 
 
 def _result(content: str) -> str:

@@ -1,10 +1,9 @@
 """A session as Markdown."""
 
-import json
 import re
 from collections.abc import Iterator
 
-from beyond_ai.agent.export.record import Call, SessionRecord, Turn, moment, tokens
+from beyond_ai.agent.export.record import SUMMARY_LENGTH, Call, SessionRecord, Turn, moment, tokens
 from beyond_ai.agent.run.printable import harmless
 from beyond_ai.spec.conversation import Image, Text, Thinking
 
@@ -55,12 +54,11 @@ def _turn(turn: Turn) -> Iterator[str]:
 
 
 def _call(call: Call) -> Iterator[str]:
-    yield f"**{_inline(call.use.name)}** {_code(call.summary)}".rstrip()
+    yield f"**{_inline(call.use.name)}** {_code(_short(call.summary))}".rstrip()
     if call.diff:
         yield _fenced(call.diff, "diff")
-    elif call.use.input or call.use.malformed:
-        shown = call.use.malformed or json.dumps(call.use.input, indent=2, ensure_ascii=False)
-        yield _fenced(shown, "" if call.use.malformed else "json")
+    elif call.arguments:
+        yield _fenced(call.arguments, "json" if call.arguments.startswith("{\n") else "")
     if call.output is None:
         yield "*No result.*"
     else:
@@ -74,6 +72,10 @@ def _fenced(text: str, language: str) -> str:
     longest = max((len(run) for run in re.findall("`{3,}", shown)), default=2)
     fence = "`" * (longest + 1)
     return f"{fence}{language}\n{shown}\n{fence}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SUMMARY_LENGTH else f"{text[: SUMMARY_LENGTH - 3]}..."
 
 
 def _code(text: str) -> str:

@@ -1,10 +1,12 @@
 """A session as it is told: what was said, in order, each call with its result."""
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from beyond_ai.agent.loop.conversation import (
     BranchSummaryEntry,
@@ -19,6 +21,9 @@ from beyond_ai.agent.session.journal import SessionError, read_content
 from beyond_ai.agent.session.session import read_path
 from beyond_ai.agent.session.tree import Tree
 from beyond_ai.spec.conversation import Image, Message, Text, Thinking, TokenUsage, ToolOutput, ToolUse
+
+SUMMARY_LENGTH: Final = 160
+"""Characters of a call's summary that are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,16 @@ class Call:
             if isinstance(value, str) and value.strip():
                 return " ".join(harmless(value).split())
         return ""
+
+    @property
+    def arguments(self) -> str:
+        """What it was called with: as JSON, or as it is where it is one text; empty where `summary` says it all."""
+        if self.use.malformed is not None:
+            return harmless(self.use.malformed)
+        values = list(self.use.input.values())
+        if len(values) == 1 and isinstance(values[0], str) and self.summary:
+            return "" if self.summary == values[0].strip() and len(self.summary) <= SUMMARY_LENGTH else values[0]
+        return json.dumps(self.use.input, indent=2, ensure_ascii=False, default=str) if values else ""
 
     @property
     def diff(self) -> str:
