@@ -12,7 +12,7 @@ import json
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 LARGEST_LINE: Final = 2 * 1024 * 1024
 Frame = dict[str, object]
@@ -48,7 +48,7 @@ class AgentClient:
         self._process: Process
         self._reading: asyncio.Task[None]
 
-    async def __aenter__(self) -> "AgentClient":
+    async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
             *self._command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, limit=LARGEST_LINE, env=self._env, cwd=self._cwd
         )

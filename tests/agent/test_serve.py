@@ -5,7 +5,6 @@ import os
 import select
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -126,7 +125,11 @@ def test_bad_lines_are_answered_and_it_goes_on(place: Place) -> None:
         bad = far.answer("1")
         assert (bad["command"], bad["success"]) == ("?", False)
         assert str(bad["error"]).startswith("invalid JSON")
-        far.send({"id": "2", "type": "nope"}, {"id": "3", "type": "prompt"}, {"id": "4", "type": "set_thinking"})
+        far.send(
+            {"id": "2", "type": "nope"},
+            {"id": "3", "type": "prompt", "images": [5]},
+            {"id": "4", "type": "set_thinking"},
+        )
         assert str(far.answer("2")["error"]).startswith("unknown command")
         assert "message" in str(far.answer("3")["error"])
         assert far.answer("4")["command"] == "set_thinking"
@@ -234,19 +237,6 @@ def test_sessions_in_a_folder(place: Place, model: Model) -> None:
         for query in ("get_session_stats", "get_commands", "get_available_models"):
             assert far.ask(query)["success"]
         assert far.ask("set_thinking", budget=None)["data"] == {"thinking": None, "level": "off"}
-
-
-def test_a_reader_that_stops_pauses_the_run(place: Place, model: Model) -> None:
-    """A long answer waits in the model's socket, not in this process."""
-    model(says("x" * 200 + "y" * 8_000_000))
-    with served(place) as far:
-        status = Path(f"/proc/{far.process.pid}/status")
-        far.send({"id": "1", "type": "prompt", "message": "hi"})
-        far.event("turn_start")
-        time.sleep(0.5)  # nobody reads meanwhile; that memory stays small is what is to be seen
-        resident = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
-        assert int(resident.split()[1]) < 160_000
-        assert far.answer("1")["success"] is True
 
 
 async def test_the_client(place: Place, model: Model) -> None:

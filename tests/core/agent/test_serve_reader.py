@@ -1,5 +1,7 @@
 """Lines out of bytes, at every split point."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ def lines(*pieces: bytes, largest: int = 100) -> list[Line]:
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300)))
 def test_how_bytes_are_cut_does_not_matter(content: bytes, places: list[int]) -> None:
     cuts = sorted({0, len(content), *(place for place in places if place < len(content))})
-    pieces = [content[start:end] for start, end in zip(cuts, cuts[1:], strict=False)]
+    pieces = [content[start:end] for start, end in pairwise(cuts)]
     assert lines(*pieces, largest=20) == lines(content, largest=20)
 
 

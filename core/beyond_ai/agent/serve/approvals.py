@@ -21,7 +21,8 @@ class Approvals:
     async def __call__(self, question: Question) -> Answer:
         """What the client says to QUESTION. Raises TimeoutError."""
         name = f"approval-{next(self._numbers)}"
-        answer = self._open[name] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._open[name] = answer
         self._writer.put(
             ApprovalRequest(
                 request_id=name,

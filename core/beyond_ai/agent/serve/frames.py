@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from beyond_ai.agent.policy.approval import Answer
 from beyond_ai.spec.conversation import ThinkingLevel
@@ -29,12 +29,23 @@ class ImageData(Frame):
     data: str
 
 
+def _well_formed(given: object) -> object:
+    """The images in GIVEN that are some; others are passed over, as clients of early agents rely on."""
+    if not isinstance(given, list):
+        return ()
+    texts = ("media_type", "data")
+    return [image for image in given if isinstance(image, dict) and all(isinstance(image.get(n), str) for n in texts)]
+
+
+Images = Annotated[tuple[ImageData, ...], BeforeValidator(_well_formed, json_schema_input_type=tuple[ImageData, ...])]
+
+
 class Prompt(Command):
     """Do a task. While one is done, `streaming_behavior` says how it waits; without that it is refused."""
 
     type: Literal["prompt"]
     message: str
-    images: tuple[ImageData, ...] = ()
+    images: Images = ()
     streaming_behavior: Literal["steer", "follow_up"] | None = None
 
 
@@ -43,7 +54,7 @@ class Said(Command):
 
     type: Literal["steer", "follow_up"]
     message: str
-    images: tuple[ImageData, ...] = ()
+    images: Images = ()
 
 
 class Plain(Command):

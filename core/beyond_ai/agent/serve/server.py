@@ -316,7 +316,7 @@ class Server:
         return LATER
 
     def _say(self, lane: str, message: str, images: tuple[frames.ImageData, ...]) -> JsonObject:
-        content = (Text(text=message), *_images(images))
+        content: tuple[Text | Image, ...] = (Text(text=message), *_images(images))
         control = self._agent.loop.control
         if not (control.steer(content) if lane == "steer" else control.follow_up(content)):
             raise Refused("full", f"too many messages wait for {lane} already")
