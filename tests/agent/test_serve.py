@@ -239,6 +239,40 @@ def test_sessions_in_a_folder(place: Place, model: Model) -> None:
         assert far.ask("set_thinking", budget=None)["data"] == {"thinking": None, "level": "off"}
 
 
+def test_many_messages_come_in_pages(place: Place, model: Model) -> None:
+    model(then=says("y" * 500_000))
+    with served(place) as far:
+        for _ in range(3):
+            assert far.ask("prompt", message="hi")["success"]
+        found: list[str] = []
+        data: Frame = {"next_since": None}
+        while "next_since" in data:
+            data = far.ask("get_messages", since=data["next_since"])["data"]  # type: ignore[assignment]
+            found += [message["role"] for message in data["messages"]]  # type: ignore[attr-defined]
+        assert found == ["user", "assistant"] * 3
+
+
+def test_a_hook_that_asks_becomes_a_request(place: Place, model: Model, tmp_path: Path) -> None:
+    source = """
+        from beyond_ai import AgentHook, Ask, Component, hookimpl
+        class Careful(AgentHook):
+            async def before_tool_call(self, call):
+                return Ask("careful asks")
+        @hookimpl
+        def beyond_agent_hooks():
+            yield Component(name="careful", summary="asks", create=lambda context: Careful())
+    """
+    environment = dict(install(tmp_path / "plugin", "agent_hooks", "careful", source))
+    model(uses(tool_call("ls")), says("done"))
+    with served(place, environment=environment) as far:
+        far.send({"id": "1", "type": "prompt", "message": "hi"})
+        request = far.until(lambda frame: frame["type"] == "approval_request")
+        assert "careful asks" in str(request["summary"])
+        far.send({"id": "2", "type": "abort"})
+        assert far.until(lambda frame: frame["type"] == "approval_resolved")["by"] == "cancelled"
+        assert far.answer("2")["success"] is True
+
+
 async def test_the_client(place: Place, model: Model) -> None:
     model(then=played(says("hello")))
     seen: list[Frame] = []

@@ -63,7 +63,6 @@ class Plain(Command):
     type: Literal[
         "abort",
         "get_state",
-        "get_messages",
         "new_session",
         "list_sessions",
         "get_last_assistant_text",
@@ -73,6 +72,13 @@ class Plain(Command):
         "list_branches",
         "clear_queue",
     ]
+
+
+class GetMessages(Command):
+    """The messages of the session, or those behind the one with the id `since`."""
+
+    type: Literal["get_messages"]
+    since: str | None = None
 
 
 class SwitchSession(Command):
@@ -145,6 +151,7 @@ AnyCommand = Annotated[
     Prompt
     | Said
     | Plain
+    | GetMessages
     | SwitchSession
     | Fork
     | SetSessionName

@@ -1,7 +1,9 @@
 """Answers to commands that only read."""
 
 from pathlib import Path
+from typing import Final
 
+from beyond_ai.agent.json_line import json_line
 from beyond_ai.agent.loop import Conversation, MessageEntry
 from beyond_ai.agent.prompt.skills import find_skills, skill_folders
 from beyond_ai.agent.prompt.templates import template_folders
@@ -9,6 +11,9 @@ from beyond_ai.agent.run.assembly import Agent
 from beyond_ai.agent.run.frames import plain
 from beyond_ai.agent.run.options import DEFAULT_MODEL
 from beyond_ai.spec.conversation import JsonObject, Message
+
+PAGE: Final = 900_000
+"""Bytes of messages in one answer; a frame holds 1 MiB."""
 
 
 def messages_of(conversation: Conversation) -> list[MessageEntry]:
@@ -48,13 +53,21 @@ def state(agent: Agent, cwd: Path, seq: int, *, running: str) -> JsonObject:
     }
 
 
-def messages(agent: Agent) -> JsonObject:
-    """What `get_messages` says."""
+def messages(agent: Agent, since: str | None) -> JsonObject:
+    """What `get_messages` says: as many as go into one frame, and `next_since` where that is not all."""
     found = messages_of(agent.session.conversation)
-    return {
-        "messages": [{"id": entry.id, **_members(entry.message)} for entry in found],
-        "leaf_id": agent.session.tree.leaf,
-    }
+    ids = [entry.id for entry in found]
+    start = ids.index(since) + 1 if since in ids else 0
+    members: list[JsonObject] = []
+    size = 0
+    for entry in found[start:]:
+        value = {"id": entry.id, **_members(entry.message)}
+        size += len(json_line(value))
+        if members and size > PAGE:
+            break
+        members.append(value)
+    answer: JsonObject = {"messages": members, "leaf_id": agent.session.tree.leaf}
+    return answer if start + len(members) == len(found) else answer | {"next_since": members[-1]["id"]}
 
 
 def last_text(conversation: Conversation) -> str:

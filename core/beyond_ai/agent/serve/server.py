@@ -151,7 +151,9 @@ class Server:
         except Refused as refused:
             self._answer(ident or refused.ident, name, error=str(refused), code=refused.code)
         except BeyondError as error:
-            self._answer(ident, name, error=error.message, code="session")
+            self._answer(
+                ident, name, error=error.message, code="config" if isinstance(error, ConfigError) else "session"
+            )
         except Exception as error:  # noqa: BLE001 - a defect is told, and the next command is taken
             self._answer(ident, name, error=f"{type(error).__name__}: {error}", code="internal")
         else:
@@ -192,6 +194,8 @@ class Server:
                 return self._start(command, "compact", self._compact(command))
             case frames.Plain(type="abort"):
                 return self._abort(command)
+            case frames.GetMessages():
+                return queries.messages(self._agent, command.since)
             case frames.Plain():
                 return self._ask(command.type)
             case frames.Approve():
@@ -222,8 +226,6 @@ class Server:
         match name:
             case "get_state":
                 return queries.state(agent, self._options.cwd, self._writer.seq, running=self._running)
-            case "get_messages":
-                return queries.messages(agent)
             case "get_last_assistant_text":
                 return {"text": queries.last_text(conversation)}
             case "get_session_stats":
