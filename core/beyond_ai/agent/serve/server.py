@@ -387,7 +387,12 @@ class Server:
         options = self._options
         if self._repository is None:
             options = replace(options, session=replace(options.session, keep=options.session.file is not None))
-        agent = assemble(options, self._writer.event, self._warn, session)
+        try:
+            agent = assemble(options, self._writer.event, self._warn, session)
+        except BaseException:
+            if session is not None:
+                session.close()
+            raise
         agent.approval.person = self._approvals
         before, self._agent = getattr(self, "_agent", None), agent
         self._writer.pointer = agent.session.path
