@@ -53,6 +53,7 @@ FIDELITY = ROOT / "tests" / "fidelity" / "README.md"
 PLUGINS = ROOT / "docs" / "plugins.md"
 GATEWAY = ROOT / "docs" / "gateway.md"
 AGENT_OPTIONS = ROOT / "core" / "beyond_ai" / "cli" / "agent_options.py"
+SERVE = ROOT / "core" / "beyond_ai" / "agent" / "serve"
 COUNTS = ROOT / "core" / "beyond_ai" / "gateway" / "usage" / "counts.py"
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), FIDELITY]
 SOURCES = [
@@ -216,6 +217,7 @@ def vocabulary() -> set[str]:
         *metrics,
         *(f"{metric}_total" for metric in metrics),
         *(part for file in SOURCES for part in (*file.relative_to(ROOT).parts, file.stem)),
+        *(name for file in SERVE.glob("*.py") for name in re.findall(r"\w+", file.read_text())),
         # other people's
         *re.findall(r'"(\w+)"', COUNTS.read_text()),
         *("service_name", "base_url", "include_usage", "bai_v1", "bai_v2", "count_tokens", "stream_options", "x_groq"),

@@ -9,6 +9,7 @@ import typer
 
 from beyond_ai.agent.run.options import DEFAULT_URL, RunOptions, SessionOptions, ToolOptions
 from beyond_ai.cli import agent_options as option
+from beyond_ai.cli import agent_sessions
 from beyond_ai.cli.options import GroupedCommand, Json, write_json
 from beyond_ai.errors import ConfigError
 from beyond_ai.layers import nearest
@@ -18,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Do coding tasks in this folder, through the gateway; list the agent's tools.",
 )
+app.add_typer(agent_sessions.app, name="sessions")
 T = TypeVar("T", bound=str)
 
 Tasks = Annotated[
@@ -85,28 +87,28 @@ def run(
     where = SessionOptions(file=session, folder=session_dir, resume=continue_, keep=not no_session)
     _check_session(where)
     options = RunOptions(
-        cwd=_working_folder(),
+        cwd=working_folder(),
         gateway_url=gateway_url or DEFAULT_URL,
         key=(key or "").strip(),
         model=model or None,
-        dialect=_one_of("--dialect", dialect, get_args(DialectName)),
+        dialect=one_of("--dialect", dialect, get_args(DialectName)),
         idle_timeout=idle_timeout,
         max_turns=max_turns,
         max_tokens_total=max_tokens_total,
         max_seconds=max_seconds,
         retries=retries,
-        thinking=_one_of("--thinking", thinking, get_args(ThinkingLevel)),
+        thinking=one_of("--thinking", thinking, get_args(ThinkingLevel)),
         temperature=temperature,
         system_prompt=system_prompt,
         append_system_prompt=tuple(append_system_prompt or ()),
         context_files=not no_context_files,
         tools=ToolOptions(
-            only=_names(tools),
-            without=_names(exclude_tools),
+            only=names(tools),
+            without=names(exclude_tools),
             none=no_tools,
             approve=parse_mode(approve),
             root=root,
-            deny_tools=_names(deny_tool),
+            deny_tools=names(deny_tool),
             deny_commands=tuple(deny_bash_pattern or ()),
             deny_paths=tuple(deny_path or ()),
         ),
@@ -176,7 +178,8 @@ def _check_session(where: SessionOptions) -> None:
         raise ConfigError(f"{' and '.join(chosen)} exclude each other", "keep one of them")
 
 
-def _working_folder() -> Path:
+def working_folder() -> Path:
+    """The folder to work in. Raises ConfigError."""
     try:
         return Path.cwd()
     except OSError as error:
@@ -189,14 +192,19 @@ def _is_from_environment(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name == "ENVIRONMENT"
 
 
-def _names(given: list[str] | None) -> tuple[str, ...]:
+def names(given: list[str] | None) -> tuple[str, ...]:
+    """The names in GIVEN, which commas may part."""
     return tuple(name.strip() for text in given or () for name in text.split(",") if name.strip())
 
 
-def _one_of(flag: str, given: str | None, known: tuple[T, ...]) -> T | None:
+def one_of(flag: str, given: str | None, known: tuple[T, ...]) -> T | None:
+    """The one of KNOWN that FLAG was GIVEN. Raises ConfigError for another."""
     if given is None:
         return None
     for value in known:
         if given == value:
             return value
     raise ConfigError(f"{flag} {given}: must be one of {', '.join(known)}{nearest(given, known)}")
+
+
+import beyond_ai.cli.agent_serve  # noqa: E402, F401 - adds its command to `app`

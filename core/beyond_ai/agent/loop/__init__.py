@@ -13,6 +13,7 @@ from beyond_ai.agent.loop.agent_loop import AgentLoop
 from beyond_ai.agent.loop.compaction import CompactionResult
 from beyond_ai.agent.loop.control import Control, Lane, LaneMode
 from beyond_ai.agent.loop.conversation import (
+    BranchSummaryEntry,
     CompactionEntry,
     Conversation,
     Entry,
@@ -29,6 +30,7 @@ from beyond_ai.agent.loop.settings import Clock, CompactionSettings, LoopSetting
 __all__ = [
     "AgentLoop",
     "Approver",
+    "BranchSummaryEntry",
     "Clock",
     "CompactionEntry",
     "CompactionResult",

@@ -6,11 +6,11 @@ never gets in.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from beyond_ai.agent.loop.size import message_tokens
-from beyond_ai.spec.conversation import Message, ThinkingLevel, TokenUsage, ToolOutput, ToolUse
+from beyond_ai.spec.conversation import Message, Text, ThinkingLevel, TokenUsage, ToolOutput, ToolUse
 
 CompactionReason = Literal["threshold", "overflow", "manual"]
 SpendReason = Literal["retry", "compaction"]
@@ -75,7 +75,26 @@ class SpendEntry:
     usage: TokenUsage
 
 
-Entry = MessageEntry | CompactionEntry | ModelEntry | SpendEntry
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchSummaryEntry:
+    """The conversation went on from an earlier place; `summary` tells the model what happened on the branch left.
+
+    Attributes:
+        from_id: the last entry of that branch.
+        summary: what a model or a person wrote of it.
+    """
+
+    id: str
+    kind: Literal["branch_summary"] = "branch_summary"
+    from_id: str
+    summary: str
+
+
+Entry = MessageEntry | CompactionEntry | ModelEntry | SpendEntry | BranchSummaryEntry
+BRANCH_SUMMARY: Final = (
+    "(The conversation was taken back to here. What happened on the way that was left, summarised; files may still be "
+    "as it left them:)\n\n"
+)
 
 
 def new_entry_id() -> str:
@@ -107,6 +126,7 @@ class Conversation:
         self._kept: list[MessageEntry] = []
         self._sizes: list[int] = []
         self._messages: tuple[Message, ...] | None = ()
+        self._told: tuple[Text, ...] = ()  # of other branches: goes to the model with the user's next message
         self._reported: tuple[int, int] | None = None  # tokens, and how many kept messages these cover
 
     @classmethod
@@ -182,6 +202,12 @@ class Conversation:
         if usage != TokenUsage():
             self._apply(SpendEntry(id=self._new_id(), reason=reason, usage=usage))
 
+    def tell_of_branch(self, from_id: str, summary: str) -> BranchSummaryEntry:
+        """Let the model know, by SUMMARY, what happened on the branch that ended with FROM_ID."""
+        entry = BranchSummaryEntry(id=self._new_id(), from_id=from_id, summary=summary)
+        self._apply(entry)
+        return entry
+
     def switch(self, model: str, thinking: ThinkingLevel | None) -> None:
         """Let MODEL answer from here on."""
         if (model, thinking) != (self.model, self.thinking):
@@ -226,12 +252,17 @@ class Conversation:
             self._cut(entry)
         elif isinstance(entry, ModelEntry):
             self.model, self.thinking = entry.model, entry.thinking
+        elif isinstance(entry, BranchSummaryEntry):
+            self._tell(Text(text=f"{BRANCH_SUMMARY}{entry.summary}"))
         else:
             self.total_usage += entry.usage
 
     def _add(self, entry: MessageEntry) -> None:
         message = entry.message
-        self._kept.append(entry)
+        if self._told and message.role == "user":
+            message = replace(message, content=(*message.content, *self._told))
+            self._told = ()
+        self._kept.append(replace(entry, message=message) if message is not entry.message else entry)
         self._sizes.append(message_tokens(message))
         self._messages = None
         if message.usage is None:
@@ -240,6 +271,17 @@ class Conversation:
         whole = message.stop_reason not in ("aborted", "error")
         if whole and message.usage.prompt_tokens:  # half an answer has often half a report
             self._reported = (message.usage.prompt_tokens + message.usage.output_tokens, len(self._kept))
+
+    def _tell(self, text: Text) -> None:
+        """Add TEXT to the user's last words, or keep it for the next: roles alternate."""
+        last = self._kept[-1] if self._kept else None
+        if last is None or last.message.role == "assistant":
+            self._told = (*self._told, text)
+            return
+        message = replace(last.message, content=(*last.message.content, text))
+        self._kept[-1] = replace(last, message=message)
+        self._sizes[-1] = message_tokens(message)
+        self._messages = None
 
     def _cut(self, entry: CompactionEntry) -> None:
         ids = [kept.id for kept in self._kept]

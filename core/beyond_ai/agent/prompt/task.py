@@ -70,9 +70,10 @@ class TaskReader:
         spellings = [(found, found.rstrip(TRAILING)) for found in REFERENCE.findall(word)]
         names = [next((name for name in both if self._is_file(name)), None) for both in spellings]
         referred = [block for name in dict.fromkeys(names) if name is not None for block in self._attached(name)]
-        return Task(text=word, blocks=(*before, *referred, Text(text=self._expanded(word))))
+        return Task(text=word, blocks=(*before, *referred, Text(text=self.expanded(word))))
 
-    def _expanded(self, word: str) -> str:
+    def expanded(self, word: str) -> str:
+        """WORD, or the text of the skill or template that it invokes. Raises ConfigError."""
         try:
             if word.startswith("/skill:"):
                 name, _, arguments = word.removeprefix("/skill:").partition(" ")

@@ -48,7 +48,9 @@ class Agent:
     scratch: Path
 
 
-def assemble(options: RunOptions, emit: Callable[[AgentEvent], Awaitable[None]], warn: Warn) -> Agent:
+def assemble(
+    options: RunOptions, emit: Callable[[AgentEvent], Awaitable[None]], warn: Warn, session: Session | None = None
+) -> Agent:
     """The parts of the run that OPTIONS describe. Raises BeyondError; then nothing was made but perhaps a session."""
     if not options.key:
         raise ConfigError(
@@ -69,7 +71,7 @@ def assemble(options: RunOptions, emit: Callable[[AgentEvent], Awaitable[None]],
         facts=_facts(options.context_window),
         idle_seconds=options.idle_timeout,
     )
-    session = open_session(options.session, options, home)
+    session = session or open_session(options.session, options, home)
     price = price_of(layers, session.conversation.model)
     settings = _settings(options, session, None if schema is None else schema.schema)
     approval = Approval(options.tools.approve, tools, None)

@@ -69,7 +69,7 @@ class Frames:
         whole = self._spilled(data, frame["seq"])
         for limit in CUTS:
             cut: list[JsonObject] = []
-            shorter = {key: _cut(value, key, limit, cut) for key, value in frame.items()}
+            shorter = {key: cut_texts(value, key, limit, cut) for key, value in frame.items()}
             shorter |= {"cut": cut, **whole}
             data = json_line(shorter)
             if len(data) <= LARGEST:
@@ -107,13 +107,13 @@ def plain(value: object) -> object:
     return value
 
 
-def _cut(value: object, where: str, limit: int, cut: list[JsonObject]) -> object:
+def cut_texts(value: object, where: str, limit: int, cut: list[JsonObject]) -> object:
     """VALUE with no text longer than LIMIT; what was cut is noted in CUT, with its place and its length."""
     if isinstance(value, str) and len(value) > limit:
         cut.append({"at": where, "chars": len(value)})
         return value[:limit]
     if isinstance(value, dict):
-        return {key: _cut(item, f"{where}.{key}", limit, cut) for key, item in value.items()}
+        return {key: cut_texts(item, f"{where}.{key}", limit, cut) for key, item in value.items()}
     if isinstance(value, list):
-        return [_cut(item, f"{where}[{place}]", limit, cut) for place, item in enumerate(value)]
+        return [cut_texts(item, f"{where}[{place}]", limit, cut) for place, item in enumerate(value)]
     return value

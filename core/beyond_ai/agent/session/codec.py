@@ -7,11 +7,19 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Final
 
-from beyond_ai.agent.loop.conversation import CompactionEntry, Entry, MessageEntry, ModelEntry, SpendEntry
+from beyond_ai.agent.loop.conversation import (
+    BranchSummaryEntry,
+    CompactionEntry,
+    Entry,
+    MessageEntry,
+    ModelEntry,
+    SpendEntry,
+)
 from beyond_ai.spec.conversation import JsonObject, Message
 
 BLOCK_TYPES: Final = frozenset({"text", "thinking", "redacted_thinking", "tool_use", "tool_result", "image"})
-RECORDS: Final[dict[str, type[CompactionEntry | ModelEntry | SpendEntry]]] = {
+RECORDS: Final[dict[str, type[CompactionEntry | ModelEntry | SpendEntry | BranchSummaryEntry]]] = {
+    "branch_summary": BranchSummaryEntry,
     "compaction": CompactionEntry,
     "model": ModelEntry,
     "spend": SpendEntry,

@@ -5,8 +5,10 @@ import fcntl
 import json
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,28 +17,63 @@ from beyond_ai.errors import BeyondError
 from beyond_ai.spec.conversation import JsonObject
 
 VERSION: Final = 1
+HEADER_START: Final = b'{"type":"session",'
+RESTATED_BYTES: Final = 32_768
+"""A title stands again in the file after so many bytes, so that a list finds it without reading the whole."""
 
 
 class SessionError(BeyondError):
     """A session could not be opened or written."""
 
 
-class Journal:
-    """A session's file, open and locked. `entries` are all whole lines behind the header, kinds unknown here too."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a session's file says: `header` is None in a new one, `entries` are all whole lines behind it.
 
-    def __init__(
-        self, path: Path, descriptor: int, header: JsonObject, entries: list[JsonObject], skipped: int
-    ) -> None:
+    Kinds that are unknown here are among them. `skipped` counts lines that were torn or are no JSON object.
+    """
+
+    header: JsonObject | None
+    entries: list[JsonObject]
+    skipped: int
+
+    @property
+    def title(self) -> str | None:
+        """The session's name."""
+        return title_of(self.entries, self.header or {})
+
+
+def read_content(path: Path) -> Content:
+    """What PATH says, which somebody may be writing at. Raises SessionError."""
+    try:
+        return _content(path, path.read_bytes())
+    except OSError as error:
+        raise SessionError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def title_of(entries: list[JsonObject], header: Mapping[str, object]) -> str | None:
+    """The session's name as the last of ENTRIES, a part of it from anywhere to the end, or the HEADER has it."""
+    stated = (value for value in reversed(entries) if value.get("type") in ("title_change", "opened"))
+    title = next(stated, header).get("title")
+    return title if isinstance(title, str) and title else None
+
+
+class Journal:
+    """A session's file, open and locked."""
+
+    def __init__(self, path: Path, descriptor: int, header: JsonObject, content: Content) -> None:
         self.path = path
         self.header = header
-        self.entries = entries
-        self.skipped = skipped
-        """lines that were torn or are no JSON object"""
+        self.entries = content.entries
+        self.skipped = content.skipped
+        self.title = title_of(content.entries, header)
         self._descriptor = descriptor
+        self._writing = threading.Lock()  # a checkpoint is made in a thread of its own
+        self._since_title = 0
 
     @classmethod
-    def open(cls, path: Path, *, cwd: Path, model: str) -> "Journal":
-        """The session in PATH; a new one, with CWD and MODEL in its header, where there is none.
+    def open(cls, path: Path, *, cwd: Path, model: str, more: Mapping[str, object] | None = None) -> "Journal":
+        """The session in PATH; a new one, with CWD, MODEL and MORE in its header, where there is none.
 
         Raises SessionError: another process holds it, it is no session, a newer version wrote it, or the disk fails.
         """
@@ -48,30 +85,21 @@ class Journal:
                 f"{path}: cannot be opened: {error.strerror}", "name another file with --session"
             ) from None
         try:
-            return cls._read(path, descriptor, cwd, model)
+            return cls._read(path, descriptor, _header(cwd, model, more or {}))
         except BaseException:
             os.close(descriptor)
             raise
 
     @classmethod
-    def _read(cls, path: Path, descriptor: int, cwd: Path, model: str) -> "Journal":
-        _lock(path, descriptor)
-        content = _whole(descriptor)
-        values, skipped = parse_lines(content)
-        header = next((value for value in values if value.get("type") == "session"), None)
-        if values and header is None and not any("parent_id" in value for value in values):
-            values = []
-        if content.strip() and not values:
-            raise SessionError(f"{path}: is no session", "a session is a file that `beyond-ai agent` has written")
-        version = 0 if header is None else header.get("version")
-        if not isinstance(version, int) or version > VERSION:
-            raise SessionError(f"{path}: has version {version}, this is {VERSION}", "upgrade beyond-ai")
-        fresh = header is None
-        if header is None:
-            header = _header(cwd, model)
-        journal = cls(path, descriptor, header, [value for value in values if value.get("type") != "session"], skipped)
-        lines = [header] if fresh else []
-        journal._write([*lines, {"type": "opened", "pid": os.getpid(), "timestamp": now()}])
+    def _read(cls, path: Path, descriptor: int, new: JsonObject) -> "Journal":
+        lock(path, descriptor)
+        content = _content(path, _whole(descriptor))
+        fresh = content.header is None
+        journal = cls(path, descriptor, new if content.header is None else content.header, content)
+        opened: JsonObject = {"type": "opened", "pid": os.getpid(), "timestamp": now()}
+        if journal.title is not None:
+            opened["title"] = journal.title
+        journal._write([new, opened] if fresh else [opened])
         if fresh:
             _sync_folder(path.parent)
         return journal
@@ -83,12 +111,26 @@ class Journal:
             self._write(added)
             self.entries += added
 
+    def rename(self, title: str | None) -> None:
+        """Give the session the name TITLE, or none. Raises SessionError."""
+        self.append([_title_change(title)])
+        self.title = title or None
+
     def close(self) -> None:
         """Give the file free."""
         os.close(self._descriptor)
 
     def _write(self, values: Iterable[Mapping[str, object]]) -> None:
-        data = b"".join(map(json_line, values))
+        lines = list(map(json_line, values))
+        with self._writing:
+            self._since_title += sum(map(len, lines))
+            if self._since_title > RESTATED_BYTES:
+                if self.title is not None:
+                    lines.append(json_line(_title_change(self.title)))
+                self._since_title = 0
+            self._add(b"".join(lines))
+
+    def _add(self, data: bytes) -> None:
         size = os.fstat(self._descriptor).st_size
         if size and os.pread(self._descriptor, 1, size - 1) != b"\n":  # somebody's last line was cut off
             data = b"\n" + data
@@ -103,22 +145,51 @@ class Journal:
             raise SessionError(f"{self.path}: cannot be written: {error.strerror}") from None
 
 
+def _content(path: Path, content: bytes) -> Content:
+    values, skipped = parse_lines(content)
+    header = next((value for value in values if value.get("type") == "session"), None)
+    if values and header is None and not any("parent_id" in value for value in values):
+        values = []
+    if content.strip() and not values and not _torn_header(content):
+        raise SessionError(f"{path}: is no session", "a session is a file that `beyond-ai agent` has written")
+    version = 0 if header is None else header.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise SessionError(f"{path}: has version {version}, this is {VERSION}", "upgrade beyond-ai")
+    entries = [value for value in values if value.get("type") != "session"]
+    return Content(header=header, entries=entries, skipped=skipped)
+
+
+def _torn_header(content: bytes) -> bool:
+    """Whether CONTENT is what a session leaves that was killed when it began."""
+    return b"\n" not in content and HEADER_START.startswith(content[: len(HEADER_START)])
+
+
 def parse_lines(content: bytes) -> tuple[list[JsonObject], int]:
     """The JSON objects in CONTENT, a line each, and how many lines are none. Only LF ends a line."""
+    import orjson  # an opening reads the whole file: this takes a third of the time
+
     values: list[JsonObject] = []
     skipped = 0
     for line in content.split(b"\n"):
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
+            value = orjson.loads(line)
+        except ValueError:
+            value = _lenient(line)
         if isinstance(value, dict):
             values.append(value)
         else:
             skipped += 1
     return values, skipped
+
+
+def _lenient(line: bytes) -> object:
+    """LINE as the standard library reads it, which takes numbers that are none and half surrogate pairs too."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 def new_id() -> str:
@@ -131,7 +202,11 @@ def now() -> float:
     return round(time.time(), 3)
 
 
-def _header(cwd: Path, model: str) -> JsonObject:
+def _title_change(title: str | None) -> JsonObject:
+    return {"type": "title_change", "title": title, "timestamp": now()}
+
+
+def _header(cwd: Path, model: str, more: Mapping[str, object]) -> JsonObject:
     return {
         "type": "session",
         "version": VERSION,
@@ -139,10 +214,12 @@ def _header(cwd: Path, model: str) -> JsonObject:
         "created_at": now(),
         "cwd": str(cwd),
         "model": model,
+        **more,
     }
 
 
-def _lock(path: Path, descriptor: int) -> None:
+def lock(path: Path, descriptor: int) -> None:
+    """Keep others from writing PATH until DESCRIPTOR is closed."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
-from beyond_ai.agent.loop.conversation import CompactionEntry, Entry, MessageEntry, ModelEntry, SpendEntry
+from beyond_ai.agent.loop.conversation import CompactionEntry, Entry, MessageEntry
 from beyond_ai.spec.conversation import Message, Text, ToolOutput, ToolUse
 
 STOPPED: Final = "The agent was stopped while this ran. It may be done in part or in whole: look before you repeat it."
@@ -28,13 +28,14 @@ class _Repair:
             for inserted in self._due_before(entry.message):
                 self._add(MessageEntry(id=self._new_id(), message=inserted), changed=True)
             message = self._answering(entry.message)
-            self._add(replace(entry, message=message), changed=message != entry.message)
+            changed = message is not entry.message
+            self._add(replace(entry, message=message) if changed else entry, changed=changed)
         elif isinstance(entry, CompactionEntry) and entry.first_kept is not None:
             self._add(replace(entry, first_kept=self._renamed.get(entry.first_kept, entry.first_kept)))
         else:
             self._add(entry)
 
-    def _add(self, entry: MessageEntry | CompactionEntry | ModelEntry | SpendEntry, *, changed: bool = False) -> None:
+    def _add(self, entry: Entry, *, changed: bool = False) -> None:
         self._dirty = self._dirty or changed
         if self._dirty:
             before, entry = entry.id, replace(entry, id=self._new_id())

@@ -1,6 +1,7 @@
 """The tree in a session's entries: which of them lead to the leaf, and who is whose child.
 
-Every entry with an `id` is a node, of whatever kind; `leaf` is none and moves the leaf.
+Every entry with an `id` is a node, of whatever kind. Those without one are not: `leaf` moves the leaf, `label` names a
+node.
 """
 
 from collections.abc import Iterable
@@ -14,6 +15,8 @@ class Tree:
     def __init__(self, entries: Iterable[JsonObject]) -> None:
         self.nodes: dict[str, JsonObject] = {}
         self.parents: dict[str, str | None] = {}
+        self.labels: dict[str, str] = {}
+        """names that people gave to nodes, by the node's id"""
         self.leaf: str | None = None
         for entry in entries:
             self.add(entry)
@@ -25,6 +28,8 @@ class Tree:
             if target is None or target in self.nodes:
                 self.leaf = target if isinstance(target, str) else None
             return
+        if entry.get("type") == "label" and entry.get("target_id") in self.nodes:
+            self._label(str(entry["target_id"]), entry.get("label"))
         name, parent = entry.get("id"), entry.get("parent_id")
         if not isinstance(name, str):
             return
@@ -43,3 +48,14 @@ class Tree:
             found.append(self.nodes[leaf])
             leaf = self.parents[leaf]
         return found[::-1]
+
+    def tips(self) -> list[str]:
+        """The nodes that no other hangs on, and the leaf: each is the end of a branch. In the order of the file."""
+        inner = set(self.parents.values())
+        return [name for name in self.nodes if name not in inner or name == self.leaf]
+
+    def _label(self, target: str, label: object) -> None:
+        if isinstance(label, str) and label:
+            self.labels[target] = label
+        else:
+            self.labels.pop(target, None)

@@ -1,0 +1,28 @@
+"""docs/serve-protocol.md and its schema say of the frames of `agent serve` what they are."""
+
+import json
+from pathlib import Path
+from typing import get_args
+
+from beyond_ai.agent.serve import frames
+from beyond_ai.agent.serve.reader import LARGEST
+from beyond_ai.agent.serve.server import CAPABILITIES
+
+DOCS = Path(__file__).parents[1] / "docs"
+TEXT = (DOCS / "serve-protocol.md").read_text()
+
+
+def test_the_schema_is_that_of_the_models() -> None:
+    """Written anew by `beyond-ai agent serve-schema > docs/serve-protocol.schema.json`."""
+    assert json.loads((DOCS / "serve-protocol.schema.json").read_text()) == frames.schema()
+
+
+def test_every_frame_and_its_members_are_in_the_document() -> None:
+    for union in (frames.AnyCommand, frames.AnyFrame):
+        for model in get_args(get_args(union)[0]):
+            for name in (*get_args(model.model_fields["type"].annotation), *model.model_fields):
+                assert f"`{name}`" in TEXT, (model, name)
+    for name in CAPABILITIES:
+        assert f"`{name}`" in TEXT
+    assert f"protocol {frames.PROTOCOL}" in TEXT
+    assert f"{LARGEST // 1024**2} MiB" in TEXT
