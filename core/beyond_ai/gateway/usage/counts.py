@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 from beyond_ai.gateway.usage.wire import Wire
@@ -17,6 +18,10 @@ _MESSAGES: Final = Wire.MESSAGES
 _RESPONSES: Final = Wire.RESPONSES
 
 _NOTHING: Final[Report] = {}
+# What a stranger's code has put there is of any type, which an attribute as such is not where this is compiled.
+_ALWAYS: Final = attrgetter("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+_SOMETIMES: Final = attrgetter("cache_write_1h_tokens", "reasoning_tokens", "server_tool_calls")
+_TEXTS: Final = attrgetter("service_tier", "upstream_cost_usd")
 _TIER: Final = re.compile(r"[a-z0-9_-]{1,16}")
 _DOLLARS: Final = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _MAX_DOLLARS: Final = 48
@@ -129,19 +134,14 @@ def dollars(value: object) -> str | None:
 
 def _take(counts: UsageCounts, usage: Usage) -> None:
     """Take COUNTS over into USAGE, all or nothing. TypeError for what is not a count."""
-    taken = (
-        _known(counts.input_tokens),
-        _known(counts.output_tokens),
-        _known(counts.cache_read_tokens),
-        _known(counts.cache_write_tokens),
-        None if counts.cache_write_1h_tokens is None else _known(counts.cache_write_1h_tokens),
-        None if counts.reasoning_tokens is None else _known(counts.reasoning_tokens),
-        None if counts.server_tool_calls is None else _known(counts.server_tool_calls),
-    )
-    usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens = taken[:4]
-    usage.cache_write_1h_tokens, usage.reasoning_tokens, usage.server_tool_calls = taken[4:]
-    usage.service_tier = tier_name(counts.service_tier)
-    usage.upstream_cost_usd = dollars(counts.upstream_cost_usd)
+    always: tuple[object, ...] = _ALWAYS(counts)
+    sometimes: tuple[object, ...] = _SOMETIMES(counts)
+    texts: tuple[object, ...] = _TEXTS(counts)
+    known = [_known(value) for value in always]
+    said = [None if value is None else _known(value) for value in sometimes]
+    usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens = known
+    usage.cache_write_1h_tokens, usage.reasoning_tokens, usage.server_tool_calls = said
+    usage.service_tier, usage.upstream_cost_usd = tier_name(texts[0]), dollars(texts[1])
 
 
 def _known(value: object) -> int:
