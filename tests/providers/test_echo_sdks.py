@@ -95,7 +95,7 @@ class Bridge(asyncio.Protocol):
         self.socket.write(b"\r\n".join(lines) + b"\r\n\r\n")
         self.chunked = (b"transfer-encoding", b"chunked") in headers
 
-    def upstream_body(self, data: bytes) -> None:
+    def upstream_body(self, data: bytes, framed: bytes = b"") -> None:
         self.socket.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
 
     def upstream_end(self) -> None:

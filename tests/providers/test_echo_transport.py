@@ -58,7 +58,7 @@ class Recorder:
         self.status, self.headers = status, headers
         self.note("head")
 
-    def upstream_body(self, data: bytes) -> None:
+    def upstream_body(self, data: bytes, framed: bytes = b"") -> None:
         self.body += data
         self.note("body")
 

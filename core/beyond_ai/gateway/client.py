@@ -14,7 +14,7 @@ import struct
 import time
 import traceback
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 import httptools
@@ -70,6 +70,8 @@ class ClientConnection(asyncio.Protocol):
     """One connection from a client."""
 
     transport: asyncio.Transport
+    _send: Callable[[bytes], None]
+    """the transport's `write`, looked up once"""
 
     def __init__(
         self,
@@ -126,6 +128,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection into uvicorn's set, so that it waits for it at shutdown."""
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is not a subclass
+        self._send = self.transport.write
         self.server_state.connections.add(self)  # type: ignore[arg-type]
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -568,12 +571,12 @@ class ClientConnection(asyncio.Protocol):
             tail += b"connection: keep-alive\r\n"
         self._write(b"HTTP/1.1 %d %b\r\n%b%b\r\n" % (status, reason, head.lines, tail))
 
-    def body(self, data: bytes) -> None:
+    def body(self, data: bytes, framed: bytes = b"") -> None:
         """Send the next bytes of the response body: at once, unless the head is still held back."""
         if not data:
             return  # an empty chunk would end the body
         if self._chunked:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
+            data = framed or b"%x\r\n%b\r\n" % (len(data), data)
         elif self._bodiless:
             return
         if self._unsent:
@@ -581,7 +584,7 @@ class ClientConnection(asyncio.Protocol):
             if len(data) >= MAX_DELAYED:
                 self._flush()
         else:
-            self.transport.write(data)
+            self._send(data)
 
     def end(self) -> None:
         """End the response."""
@@ -603,7 +606,7 @@ class ClientConnection(asyncio.Protocol):
         unsent = self._unsent
         if unsent:
             self._unsent = []
-            self.transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+            self._send(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     def refuse(self, rejection: Rejection, ticket: Ticket | None = None) -> None:
         """Answer with a refusal of our own; TICKET is what is known of a request that is not relayed yet."""

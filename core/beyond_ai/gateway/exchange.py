@@ -91,8 +91,8 @@ class ClientSide(Protocol):
     def head(self, status: int, reason: bytes, head: ResponseHead, bodiless: bool) -> None:
         """Send the response head; BODILESS is whether a body is out of the question, whatever the headers say."""
 
-    def body(self, data: bytes) -> None:
-        """Send the next DATA of the response body."""
+    def body(self, data: bytes, framed: bytes = b"") -> None:
+        """Send the next DATA of the response body; FRAMED as `UpstreamEvents.upstream_body` has it."""
 
     def end(self) -> None:
         """End the response properly."""
@@ -126,7 +126,7 @@ class _Gone:
     def head(self, status: int, reason: bytes, head: ResponseHead, bodiless: bool) -> None:
         """Nobody is there."""
 
-    def body(self, data: bytes) -> None:
+    def body(self, data: bytes, framed: bytes = b"") -> None:
         """Nobody is there."""
 
     def end(self) -> None:
@@ -152,6 +152,7 @@ class Exchange:
         "_client",
         "_client_body",
         "_collected",
+        "_decode",
         "_drains",
         "_filter",
         "_forcer",
@@ -194,9 +195,10 @@ class Exchange:
         self.drained = 0
         """bytes that came after the client had left"""
         self._client = client
-        self._client_body: Callable[[bytes], None] = client.body
+        self._client_body: Callable[[bytes, bytes], None] = client.body
         self._meter = meter
-        self._tap: Callable[[bytes], None] = meter.tap.feed
+        self._tap = meter.tap
+        self._decode: Callable[[bytes], None] | None = None
         self._scan = meter.scan
         self._has_body = has_body
         self._head_only = method == b"HEAD"
@@ -363,7 +365,7 @@ class Exchange:
         self._meter.response_head(status, head.streaming)
         decode = self._meter.decode(head.encoding) if head.encoding else None
         if decode is not None:
-            self._tap = decode
+            self._decode = decode
             if self._redactor is not None:
                 self._client_body = self._decoded_for_client(head)
         elif self._forcer is not None and self._forcer.added and head.streaming and status < 300:
@@ -372,18 +374,21 @@ class Exchange:
             head.length = None
         self._client.head(status, reason, head, self._head_only or status in (204, 304))
 
-    def upstream_body(self, data: bytes) -> None:
+    def upstream_body(self, data: bytes, framed: bytes = b"") -> None:
         """Pass DATA on. This is the hot path: one call for each chunk."""
-        self._tap(data)
-        self._client_body(data)
+        if self._decode is None:
+            self._tap.feed(data)
+        else:
+            self._decode(data)
+        self._client_body(data, framed)
 
-    def _redacted(self, data: bytes) -> None:
+    def _redacted(self, data: bytes, _framed: bytes = b"") -> None:
         assert self._redactor is not None
         clean = self._redactor.feed(data)
         if clean:
             self._client.body(clean)
 
-    def _decoded_for_client(self, head: ResponseHead) -> Callable[[bytes], None]:
+    def _decoded_for_client(self, head: ResponseHead) -> Callable[[bytes, bytes], None]:
         """Let an error that came compressed go on decoded, as HEAD then says: a pool key in it could not be seen.
 
         Identity was asked for. What cannot be decoded does not go on.
@@ -393,15 +398,16 @@ class Exchange:
         head.length = None
         decoding = decoding_tap(head.encoding, _Onward(self._redacted))
         assert decoding is not None
-        return decoding.feed
+        feed = decoding.feed
+        return lambda data, _framed: feed(data)
 
-    def _filtered(self, data: bytes) -> None:
+    def _filtered(self, data: bytes, framed: bytes) -> None:
         assert self._filter is not None
-        data = self._filter.feed(data)
-        if data:
-            self._client.body(data)
+        kept = self._filter.feed(data)
+        if kept:
+            self._client.body(kept, framed if kept is data else b"")
 
-    def _discarded(self, data: bytes) -> None:
+    def _discarded(self, data: bytes, _framed: bytes) -> None:
         self.drained += len(data)
         if self._drains is not None:
             self._drains.discarded(self)

@@ -100,8 +100,12 @@ class UpstreamEvents(Protocol):
     def upstream_head(self, status: int, reason: bytes, headers: Headers) -> None:
         """Handle the final response head. Headers come as received, framing headers included."""
 
-    def upstream_body(self, data: bytes) -> None:
-        """Handle the next bytes of the body, transfer coding removed, content coding kept."""
+    def upstream_body(self, data: bytes, framed: bytes = b"") -> None:
+        """Handle the next bytes of the body, transfer coding removed, content coding kept.
+
+        FRAMED may give the same DATA as one chunk of the chunked coding (RFC 9112, section 7.1, without extensions),
+        where the provider sent it so: a client that gets chunks then gets this one.
+        """
 
     def upstream_end(self) -> None:
         """Handle the proper end of the answer."""

@@ -51,8 +51,8 @@ class RecordingClient:
         framing = "no length" if head.length is None else f"length {head.length}"
         self.calls.append(f"client: head {status}, {framing}" + (", no body" if bodiless else ""))
 
-    def body(self, data: bytes) -> None:
-        self.calls.append(f"client: body {data.decode()}")
+    def body(self, data: bytes, framed: bytes = b"") -> None:
+        self.calls.append(f"client: body {data.decode()}" + (", framed" if framed else ""))
 
     def end(self) -> None:
         self.calls.append("client: end")
@@ -171,6 +171,7 @@ class Stage:
             "interim": lambda: exchange.upstream_informational(int(rest), []),
             "head": lambda: exchange.upstream_head(*head_of(rest)),
             "body": lambda: exchange.upstream_body(rest.encode()),
+            "chunk": lambda: exchange.upstream_body(rest.encode(), b"%x\r\n%b\r\n" % (len(rest), rest.encode())),
             "end": exchange.upstream_end,
             "fails": lambda: exchange.upstream_failed(failure_of(rest)),
             "slow": exchange.upstream_pause,
@@ -214,6 +215,13 @@ TRANSCRIPTS: Final = {
     "chunked wins over a content-length": """
         client: end                      | provider: send end
         provider: head 200 length 2 chunked | client: head 200, no length
+        provider: end                    | meter: ok; client: end
+    """,
+    "chunks keep their framing": """
+        client: end                      | provider: send end
+        provider: head 200 chunked       | client: head 200, no length
+        provider: chunk x                | client: body x, framed
+        provider: body y                 | client: body y
         provider: end                    | meter: ok; client: end
     """,
     "a body that ends where the connection does": """

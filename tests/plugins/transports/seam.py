@@ -156,8 +156,10 @@ class Heard:
         self.status, self.reason, self.headers = status, reason, list(headers)
         self._act("head")
 
-    def upstream_body(self, data: bytes) -> None:
+    def upstream_body(self, data: bytes, framed: bytes = b"") -> None:
         self._note("body")
+        if framed and framed != b"%x\r\n%b\r\n" % (len(data), data):
+            self.violations.append(f"{framed!r} is not {data!r} as a chunk")
         self._body += data
         self._act("body")
 

@@ -19,6 +19,23 @@ MAX_DELAYED: Final = 32_768
 """Bytes that are not held back for the end of a turn."""
 
 
+def _size_lines(longest: int) -> tuple[bytes, ...]:
+    """By the length of a chunk with its framing, up to LONGEST bytes: its size line, as nearly all senders write it.
+
+    Where no chunk has that length, it is a line that none begins with; the last chunk, of size 0, counts as none.
+    """
+    lines = [b"-"] * (longest + 1)
+    for size in range(1, longest):
+        line = b"%x\r\n" % size
+        length = len(line) + size + len(b"\r\n")
+        if length <= longest:
+            lines[length] = line
+    return tuple(lines)
+
+
+_SIZE_LINES: Final = _size_lines(2048)
+
+
 class Connection(asyncio.Protocol):
     """A kept connection. `exchange` is None while it is idle."""
 
@@ -33,8 +50,10 @@ class Connection(asyncio.Protocol):
         self.reading_paused = False
         self.writing_paused = False
         self._events: UpstreamEvents | None = None
-        self._deliver: Callable[[bytes], None] | None = None
+        self._deliver: Callable[[bytes, bytes], None] | None = None
         """where body bytes go; None where there must be none"""
+        self._between_chunks = False
+        self._chunk_complete = False
         self._loop = asyncio.get_running_loop()
         self._unsent: list[bytes] = []
         self._parser = httptools.HttpResponseParser(self)
@@ -58,6 +77,7 @@ class Connection(asyncio.Protocol):
         self._status = 0
         self._complete = False
         self._until_close = False
+        self._between_chunks = self._chunk_complete = False
         if self._fresh_parser:
             self._parser = httptools.HttpResponseParser(self)
             self._fresh_parser = False
@@ -83,6 +103,8 @@ class Connection(asyncio.Protocol):
         if self.exchange is None:
             self.close()  # nothing was asked: whatever this is must not be taken for the next answer
             return
+        if self._between_chunks and self._one_chunk(data):
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -101,6 +123,22 @@ class Connection(asyncio.Protocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD:
                 self._fail("response head too large")
+        else:
+            self._between_chunks = self._chunk_complete and data.endswith(b"\r\n")
+
+    def _one_chunk(self, data: bytes) -> bool:
+        """Pass DATA on if it is one whole chunk and nothing else, as each event of a stream mostly is.
+
+        The parser never sees it: it waits for the size of a chunk, and still does.
+        """
+        size = len(data)
+        if size >= len(_SIZE_LINES) or self._deliver is None:
+            return False
+        line = _SIZE_LINES[size]
+        if not (data.startswith(line) and data.endswith(b"\r\n")):
+            return False
+        self._deliver(data[len(line) : -2], data)
+        return True
 
     def eof_received(self) -> None:
         """The provider has closed: the end of an answer that has no other, else a failure."""
@@ -225,9 +263,17 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         """Pass body bytes on. This is the hot path."""
         if self._deliver is not None:
-            self._deliver(data)
+            self._deliver(data, b"")
         else:
             self._surplus = True
+
+    def on_chunk_header(self) -> None:
+        """A chunk begins."""
+        self._chunk_complete = False
+
+    def on_chunk_complete(self) -> None:
+        """A chunk has ended, its last CRLF included."""
+        self._chunk_complete = True
 
     def on_message_complete(self) -> None:
         """The response is complete; an interim one is not the end."""
