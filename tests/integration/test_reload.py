@@ -187,6 +187,7 @@ async def test_workers_that_do_not_start_leave_the_old_ones_alone(upstream: Scri
             lab = Lab(gateway, upstream, BYO)
             assert (await client.exchange(lab.ask(target=RESPONSES))).status == 200
             # known to be wrong only when the plugin is made
-            broken = f"{config}\n[plugins.stdout]\nflush_ms = -1\n"
+            broken = f'log_format = "human"\n{config}\n[plugins.stdout]\nflush_ms = -1\n'
             await reload(gateway, tmp_path, broken, "goes on with the configuration that it has")
             assert (await client.exchange(lab.ask(target=RESPONSES))).status == 200
+            assert gateway.stderr.rstrip().endswith("}"), "the log has the form of the configuration that was refused"

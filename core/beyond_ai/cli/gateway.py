@@ -1,7 +1,6 @@
 """`beyond-ai gateway`: serve until told to stop."""
 
 import contextlib
-import logging
 import os
 import socket
 import sys
@@ -14,7 +13,7 @@ import typer
 from beyond_ai.cli.options import ConfigFile
 from beyond_ai.config import Address, Settings, load_settings
 from beyond_ai.errors import ConfigError
-from beyond_ai.gateway.logs import start_logging
+from beyond_ai.gateway.logs import start_logging, warn_of_test_settings
 from beyond_ai.gateway.sockets import bind, url_of
 from beyond_ai.gateway.supervisor.generation import Configuration, Generation
 from beyond_ai.logs import LogFormat
@@ -62,13 +61,13 @@ def gateway(
         if log_format is not None:
             values = {**values, "log_format": log_format.value}
             settings = settings.model_copy(update={"log_format": log_format.value})
-        start_logging(settings)
-        _warn_of_test_settings(settings)
         number = settings.workers if workers is None else workers
         return Configuration(settings, values, number or _usable_cores())
 
     _refuse_writes()
     configuration = configured()
+    start_logging(configuration.settings)
+    warn_of_test_settings(configuration.settings)
     if dev:
         if workers not in (None, 1):
             raise ConfigError("--dev runs in one process", "leave out --workers, or --dev")
@@ -155,14 +154,6 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _warn_of_test_settings(settings: Settings) -> None:
-    log = logging.getLogger("beyond_ai")
-    if not settings.upstream_tls:
-        log.warning("upstream_tls = false: every provider is spoken to in PLAIN TEXT, keys included; for tests only")
-    if not settings.upstream_verify_cert:
-        log.warning("upstream_verify_cert = false: providers are NOT authenticated; for tests only")
 
 
 def _welcome(assembly: "Assembly", url: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from beyond_ai.errors import BeyondError
+from beyond_ai.gateway.logs import start_logging, warn_of_test_settings
 from beyond_ai.gateway.supervisor.generation import Configuration, Generation
 from beyond_ai.gateway.supervisor.messages import Leave
 from beyond_ai.gateway.supervisor.totals import Totals
@@ -135,6 +136,8 @@ class Supervisor:
             return
         self._generations.remove(fresh)
         self._generations.insert(0, fresh)
+        start_logging(configuration.settings)
+        warn_of_test_settings(configuration.settings)
         with contextlib.suppress(TimeoutError):
             await in_use.retire()
         retired = asyncio.create_task(self._retire(in_use))
