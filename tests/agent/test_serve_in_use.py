@@ -57,9 +57,9 @@ def test_images_of_a_prompt_reach_the_model_and_malformed_ones_are_passed_over(p
     with served(place) as far:
         images = [{"media_type": "image/png", "data": PNG}, {"media_type": "image/png"}, 5]
         assert far.ask("prompt", message="what is it?", images=images)["success"]
-        content = playing.asked[0].body["messages"][0]["content"]  # type: ignore[index, call-overload]
+        content = playing.asked[0].body["messages"][0]["content"]  # type: ignore[index]
         source = {"type": "base64", "media_type": "image/png", "data": PNG}
-        assert [block["source"] for block in content if block["type"] == "image"] == [source]  # type: ignore[index]
+        assert [block["source"] for block in content if block["type"] == "image"] == [source]
 
 
 def test_compact_condenses_and_the_session_goes_on(place: Place, model: Model) -> None:
