@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.agent.agent_process import COMMAND, MODELS, Place
 from tests.agent.conftest import Model
 
+from beyond_ai.client import AgentClient, AgentFailed
 from beyond_ai.testing.model import says, tool_call, uses
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "remote_agent.py"
@@ -32,4 +34,14 @@ def test_a_task_over_ssh(place: Place, model: Model, tmp_path: Path) -> None:
     assert done.stderr.startswith("> bash echo over there\n2 steps, ")
     unknown = run("nowhere", "hi")
     assert (unknown.returncode, unknown.stderr) == (1, "error: the agent ended before it was ready: exit code 255\n")
+    environment["AI_AGENT_KEY"] = ""
+    assert run("far", "hi").stderr.startswith("error: the agent did not start: no key")
     assert run("far").returncode == 1
+
+
+async def test_nothing_waits_for_an_agent_that_has_ended() -> None:
+    ready = '{"type":"ready"}'
+    async with AgentClient("sh", "-c", f"echo '{ready}'; read line; exit 7") as client:
+        for _ in range(2):
+            with pytest.raises(AgentFailed, match="has ended"):
+                await client.call("get_state")
