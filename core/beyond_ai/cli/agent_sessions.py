@@ -149,7 +149,7 @@ def export(
 @app.command()
 def rename(
     prefix: Prefix,
-    title: Annotated[str, typer.Argument(metavar="[TITLE]", help="Its name; none takes it away.")] = "",
+    title: Annotated[str, typer.Argument(metavar="TITLE", help="Its name; none takes it away.")] = "",
     session_dir: SessionDir = None,
     json: Json = False,
 ) -> None:
@@ -163,7 +163,7 @@ def rename(
 def label(
     prefix: Prefix,
     entry: Annotated[str, typer.Argument(metavar="ENTRY", help="The id of one of its entries, as `show` has it.")],
-    text: Annotated[str, typer.Argument(metavar="[LABEL]", help="The entry's name; none takes it away.")] = "",
+    text: Annotated[str, typer.Argument(metavar="LABEL", help="The entry's name; none takes it away.")] = "",
     session_dir: SessionDir = None,
     json: Json = False,
 ) -> None:

@@ -82,7 +82,7 @@ class Journal:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise SessionError(
-                f"{path}: cannot be opened: {error.strerror}", "name another file with --session"
+                f"{path}: cannot be opened: {error.strerror}", "name another file"
             ) from None
         try:
             return cls._read(path, descriptor, _header(cwd, model, more or {}))
