@@ -70,6 +70,7 @@ export class AgentClient {
   #prefix = randomUUID().slice(0, 8); // answers to an earlier client of the same agent may still come
   #calls = 0;
   #waiting = new Map();
+  #asked = new Map();
   #events = [];
   #keeping = false;
   #attaching = false;
@@ -94,8 +95,9 @@ export class AgentClient {
   /**
    * Run `command`, and wait for the agent to be ready. Throws AgentError, also where it lacks one of `needs`.
    *
-   * `onApproval` is given each `approval_request`, and returns, or promises, "allow", "deny" or "session", which
-   * allows the like too. Without it, and where it throws, the answer is no. Other options are those of `spawn`.
+   * `onApproval` is given each `approval_request`, and a signal that fires when an answer is not wanted any more. It
+   * returns, or promises, "allow", "deny" or "session", which allows the like too. Without it, and where it throws, the
+   * answer is no. Other options are those of `spawn`.
    */
   static async start(command, { needs = ["ack", "seq"], ...options } = {}) {
     const agent = new AgentClient(command, options);
@@ -239,6 +241,9 @@ export class AgentClient {
       case "approval_request":
         this.#decide(frame);
         break;
+      case "approval_resolved":
+        this.#asked.get(frame.request_id)?.abort();
+        break;
       case "exit":
         this.exit = frame;
         break;
@@ -274,15 +279,19 @@ export class AgentClient {
   }
 
   async #decide(request) {
+    const asking = new AbortController();
+    this.#asked.set(request.request_id, asking);
     let said = "deny";
     try {
-      said = await this.#onApproval(request);
+      said = await this.#onApproval(request, asking.signal);
     } catch {
       // a gate that breaks stays shut
     }
+    this.#asked.delete(request.request_id);
+    if (asking.signal.aborted) return;
     const decision = said === "allow" || said === "session" ? "allow" : "deny";
     const scope = said === "session" ? "session" : "once";
-    // one that comes too late changes nothing: `approval_resolved` has said so
+    // one that comes too late changes nothing: `approval_resolved` is on its way
     await this.call("approve", { request_id: request.request_id, decision, scope }).catch(() => {});
   }
 
@@ -298,6 +307,7 @@ export class AgentClient {
     reject(error);
     for (const call of this.#waiting.values()) call.reject(error);
     this.#waiting.clear();
+    for (const asking of this.#asked.values()) asking.abort();
     this.#changed();
   }
 }

@@ -44,13 +44,18 @@ async function show(event) {
   }
 }
 
-/** Ask on the terminal. Without one the answer is no. */
-async function ask(request) {
+/** Ask on the terminal, until somebody answers or nobody has to. Without a terminal the answer is no. */
+async function ask(request, signal) {
   if (!process.stdin.isTTY) return "deny";
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  const said = await terminal.question(`${plain(request.summary)}: yes, for the session, or no? [y/s/N] `);
-  terminal.close();
-  return { y: "allow", s: "session" }[said.trim().toLowerCase()] ?? "deny";
+  terminal.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
+  try {
+    const question = `${plain(request.summary)}: yes, for the session, or no? [y/s/N] `;
+    const said = await terminal.question(question, { signal });
+    return { y: "allow", s: "session" }[said.trim().toLowerCase()] ?? "deny";
+  } finally {
+    terminal.close();
+  }
 }
 
 /** What the command line says. Throws TypeError. */

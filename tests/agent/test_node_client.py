@@ -85,6 +85,20 @@ def test_a_gate_that_breaks_stays_shut(place: Place, model: Model) -> None:
     assert place.tree() == {}
 
 
+def test_a_question_ends_when_its_time_is_up(place: Place, model: Model) -> None:
+    model(uses(tool_call("write", path="a.txt", content="x")), says("done"))
+    source = """
+        const onApproval = (request, signal) => new Promise((resolve, reject) => {
+          signal.addEventListener("abort", () => { console.log("not wanted"); reject(signal.reason); });
+        });
+        const agent = await AgentClient.start(command, { onApproval });
+        for await (const event of agent.prompt("write it")) if (event.kind === "tool_end") console.log(event.is_error);
+        await agent.close();
+    """
+    assert evaluated(place, source, *SERVE, "--approve", "writes", "--approval-timeout", "0.2") == "not wanted\ntrue\n"
+    assert place.tree() == {}
+
+
 def test_abort_and_what_goes_wrong(place: Place, model: Model) -> None:
     model(uses(tool_call("bash", command="sleep 60")), says("again"))
     source = """
