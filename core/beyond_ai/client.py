@@ -57,6 +57,9 @@ class AgentClient:
         if not first:
             raise AgentFailed(f"the agent ended before it was ready: exit code {await self._process.wait()}")
         self.ready = json.loads(first)
+        if self.ready["type"] == "exit":
+            await self._process.wait()
+            raise AgentFailed(f"the agent did not start: {self.ready['reason']}")
         self._reading = asyncio.ensure_future(self._read(self._process.stdout))
         return self
 
@@ -70,6 +73,8 @@ class AgentClient:
 
     async def call(self, command: str, **members: object) -> Frame:
         """The data of the answer to COMMAND. Raises AgentFailed."""
+        if self._reading.done():
+            raise AgentFailed("the agent has ended")
         ident = f"c{next(self._ids)}"
         answer = self._waiting[ident] = asyncio.get_running_loop().create_future()
         assert self._process.stdin is not None

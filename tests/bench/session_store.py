@@ -1,10 +1,12 @@
-"""What sessions cost on disk: `python tests/bench/session_store.py`.
+"""What sessions cost on disk: `python tests/bench/session_store.py`. Exits 1 above the budget.
 
 Opens sessions of up to 10,000 entries, which is to take less than 300 ms, and appends to them, which is to take as long
-in each. Medians, in milliseconds of wall time and, for appends, of CPU.
+in each. Medians, in milliseconds of wall time and, for appends, of CPU. What counts is the best round: a machine that
+does other work makes one longer, never shorter.
 """
 
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +18,8 @@ from beyond_ai.spec.conversation import Message, Text, TokenUsage, ToolOutput, T
 SIZES: Final = (100, 1_000, 10_000)
 ROUNDS: Final = 7
 APPENDS: Final = 50
+BUDGET: Final = 300.0
+"""Milliseconds, to open the largest."""
 USAGE: Final = TokenUsage(input_tokens=50, output_tokens=5)
 
 
@@ -56,7 +60,9 @@ def appending(session: Session) -> tuple[float, float]:
     return statistics.median(walls) * 1_000, statistics.median(processors) * 1_000
 
 
-def main() -> None:
+def main() -> int:
+    """Measure; 1 above the budget."""
+    best = 0.0
     with tempfile.TemporaryDirectory() as folder:
         repository = SessionRepository(Path(folder))
         for size in SIZES:
@@ -66,12 +72,17 @@ def main() -> None:
             assert path is not None
             wall, processor = appending(session)
             session.close()
-            opened = statistics.median(opening(path) for _ in range(ROUNDS))
-            print(f"{size:6} entries: opens in {opened:.0f} ms; an append {wall:.2f} ms, {processor:.3f} of CPU")
+            opened = [opening(path) for _ in range(ROUNDS)]
+            best, median = min(opened), statistics.median(opened)
+            print(
+                f"{size:6} entries: opens in {median:.0f} ms, at best {best:.0f}; "
+                f"an append {wall:.2f} ms, {processor:.3f} ms of CPU"
+            )
         start = time.perf_counter()
         repository.list()
         print(f"a list of {len(SIZES)} sessions: {(time.perf_counter() - start) * 1_000:.1f} ms")
+    return 0 if best <= BUDGET else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

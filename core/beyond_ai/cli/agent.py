@@ -2,17 +2,18 @@
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, TypeVar, get_args
+from typing import Annotated
 
 import typer
 
-from beyond_ai.agent.run.options import DEFAULT_URL, RunOptions, SessionOptions, ToolOptions
+from beyond_ai.agent.run.options import RunOptions, SessionOptions
 from beyond_ai.cli import agent_options as option
 from beyond_ai.cli import agent_sessions
+from beyond_ai.cli.agent_flags import takes_common_flags
 from beyond_ai.cli.options import GroupedCommand, Json, write_json
 from beyond_ai.errors import ConfigError
-from beyond_ai.layers import nearest
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -20,7 +21,6 @@ app = typer.Typer(
     help="Do coding tasks in this folder, through the gateway; list the agent's tools.",
 )
 app.add_typer(agent_sessions.app, name="sessions")
-T = TypeVar("T", bound=str)
 
 Tasks = Annotated[
     list[str] | None,
@@ -35,41 +35,18 @@ Tasks = Annotated[
 
 
 @app.command(cls=GroupedCommand)
+@takes_common_flags
 def run(
     ctx: typer.Context,
+    *,
     task: Tasks = None,
-    gateway_url: option.GatewayUrl = None,
-    key: option.Key = None,
-    model: option.Model = None,
-    dialect: option.Dialect = None,
-    idle_timeout: option.IdleTimeout = 600.0,
-    max_turns: option.MaxTurns = None,
-    max_tokens_total: option.MaxTokensTotal = None,
-    max_seconds: option.MaxSeconds = None,
-    retries: option.Retries = 4,
-    thinking: option.Thinking = None,
-    temperature: option.Temperature = None,
-    system_prompt: option.SystemPrompt = None,
-    append_system_prompt: option.AppendSystemPrompt = None,
-    no_context_files: option.NoContextFiles = False,
-    tools: option.Only = None,
-    exclude_tools: option.Without = None,
-    no_tools: option.NoTools = False,
-    approve: option.Approve = "never",
-    root: option.Root = None,
-    deny_tool: option.DenyTool = None,
-    deny_bash_pattern: option.DenyBashPattern = None,
-    deny_path: option.DenyPath = None,
+    common: RunOptions,
     session: option.SessionFile = None,
     continue_: option.Continue = False,
     session_dir: option.SessionDir = None,
     no_session: option.NoSession = False,
     json: option.JsonEvents = False,
     output_schema: option.OutputSchema = None,
-    cache_long: option.CacheLong = False,
-    no_compaction: option.NoCompaction = False,
-    context_window: option.ContextWindow = None,
-    config: option.AgentConfig = None,
 ) -> None:
     """Do TASK in the working folder.
 
@@ -77,51 +54,14 @@ def run(
     3 refused or denied, 4 a limit was reached, 5 gateway or provider, 130 and 143 for SIGINT and SIGTERM. The first
     Ctrl-C stops the task and keeps the session, the second ends at once.
     """
-    from beyond_ai.agent.dialects.dialect import DialectName
-    from beyond_ai.agent.policy.rules import parse_mode
     from beyond_ai.agent.run.program import Program
-    from beyond_ai.spec.conversation import ThinkingLevel
 
     if (continue_ or no_session) and _is_from_environment(ctx, "session"):
         session = None
     where = SessionOptions(file=session, folder=session_dir, resume=continue_, keep=not no_session)
     _check_session(where)
-    options = RunOptions(
-        cwd=working_folder(),
-        gateway_url=gateway_url or DEFAULT_URL,
-        key=(key or "").strip(),
-        model=model or None,
-        dialect=one_of("--dialect", dialect, get_args(DialectName)),
-        idle_timeout=idle_timeout,
-        max_turns=max_turns,
-        max_tokens_total=max_tokens_total,
-        max_seconds=max_seconds,
-        retries=retries,
-        thinking=one_of("--thinking", thinking, get_args(ThinkingLevel)),
-        temperature=temperature,
-        system_prompt=system_prompt,
-        append_system_prompt=tuple(append_system_prompt or ()),
-        context_files=not no_context_files,
-        tools=ToolOptions(
-            only=names(tools),
-            without=names(exclude_tools),
-            none=no_tools,
-            approve=parse_mode(approve),
-            root=root,
-            deny_tools=names(deny_tool),
-            deny_commands=tuple(deny_bash_pattern or ()),
-            deny_paths=tuple(deny_path or ()),
-        ),
-        session=where,
-        json=json,
-        output_schema=output_schema,
-        cache_long=cache_long,
-        compaction=not no_compaction,
-        context_window=context_window,
-        config=config,
-        debug=bool(ctx.find_root().params.get("debug")),
-    )
-    Program(options).run(task or [])
+    debug = bool(ctx.find_root().params.get("debug"))
+    Program(replace(common, session=where, json=json, output_schema=output_schema, debug=debug)).run(task or [])
 
 
 @app.command()
@@ -178,33 +118,10 @@ def _check_session(where: SessionOptions) -> None:
         raise ConfigError(f"{' and '.join(chosen)} exclude each other", "keep one of them")
 
 
-def working_folder() -> Path:
-    """The folder to work in. Raises ConfigError."""
-    try:
-        return Path.cwd()
-    except OSError as error:
-        raise ConfigError(f"the working folder cannot be used: {error.strerror}", "change to one that exists") from None
-
-
 def _is_from_environment(ctx: typer.Context, name: str) -> bool:
     """Whether the parameter NAME was set by its variable, which any flag outweighs."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name == "ENVIRONMENT"
-
-
-def names(given: list[str] | None) -> tuple[str, ...]:
-    """The names in GIVEN, which commas may part."""
-    return tuple(name.strip() for text in given or () for name in text.split(",") if name.strip())
-
-
-def one_of(flag: str, given: str | None, known: tuple[T, ...]) -> T | None:
-    """The one of KNOWN that FLAG was GIVEN. Raises ConfigError for another."""
-    if given is None:
-        return None
-    for value in known:
-        if given == value:
-            return value
-    raise ConfigError(f"{flag} {given}: must be one of {', '.join(known)}{nearest(given, known)}")
 
 
 import beyond_ai.cli.agent_serve  # noqa: E402, F401 - adds its command to `app`

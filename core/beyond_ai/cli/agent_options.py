@@ -129,8 +129,8 @@ Approve = Annotated[
         TOOLS,
         "--approve",
         metavar="MODE",
-        help="Ask on the terminal before calls: never, writes (what may change something) or all. Without a "
-        "terminal the answer is no. [default: never]",
+        help="Ask before calls: never, writes (what may change something) or all. `run` asks on the terminal, and "
+        "without one the answer is no; `serve` asks its client. [default: never]",
     ),
 ]
 Root = Annotated[

@@ -14,7 +14,9 @@ from beyond_ai.cli.options import Json, write_json, write_table
 from beyond_ai.errors import ConfigError
 
 app = typer.Typer(
-    rich_markup_mode=None, no_args_is_help=True, help="List, show, export, delete and restore what earlier runs said."
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="List, show, export, name, fork, delete and restore what earlier runs said.",
 )
 SHOWN_ID = 8
 """Characters of an id in a table, or as many as tell it from the others."""
@@ -142,6 +144,51 @@ def export(
         return
     _write(output, data)
     typer.echo(f"wrote {output}", err=True)
+
+
+@app.command()
+def rename(
+    prefix: Prefix,
+    title: Annotated[str, typer.Argument(metavar="TITLE", help="Its name; none takes it away.")] = "",
+    session_dir: SessionDir = None,
+    json: Json = False,
+) -> None:
+    """Give a session a name, which `list` shows."""
+    info = _find(prefix, session_dir)
+    renamed = SessionRepository(info.path.parent).rename(info.id, title.strip() or None)
+    _tell(renamed, f"renamed {info.id}", json=json)
+
+
+@app.command()
+def label(
+    prefix: Prefix,
+    entry: Annotated[str, typer.Argument(metavar="ENTRY", help="The id of one of its entries, as `show` has it.")],
+    text: Annotated[str, typer.Argument(metavar="LABEL", help="The entry's name; none takes it away.")] = "",
+    session_dir: SessionDir = None,
+    json: Json = False,
+) -> None:
+    """Give an entry of a session a name, which `show` and exports have."""
+    info = _find(prefix, session_dir)
+    labelled = SessionRepository(info.path.parent).label(info.id, entry, text.strip() or None)
+    _tell(labelled, f"labelled {entry} of {info.id}", json=json)
+
+
+@app.command()
+def fork(
+    prefix: Prefix,
+    upto: Annotated[
+        str | None,
+        typer.Option("--upto", metavar="ENTRY", help="What leads to this entry. [default: where it goes on]"),
+    ] = None,
+    session_dir: SessionDir = None,
+    json: Json = False,
+) -> None:
+    """Copy a session into a new one, to go on in another way; `run -c` continues the latest of a folder."""
+    info = _find(prefix, session_dir)
+    forked = SessionRepository(info.path.parent).fork(info, upto)
+    name = forked.id
+    forked.close()
+    _tell(SessionRepository(info.path.parent).find(name), f"forked {info.id} as {name}", json=json)
 
 
 @app.command()

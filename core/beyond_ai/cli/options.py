@@ -23,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose many options stand in groups in the plain help: by `rich_help_panel`, in the order of these."""
+    """A command whose many options stand in groups in the plain help: by `rich_help_panel`, Other last."""
 
     def format_options(self, ctx: "ClickContext", formatter: "HelpFormatter") -> None:
         """Write the groups."""
@@ -32,7 +32,7 @@ class GroupedCommand(TyperCommand):
             record = param.get_help_record(ctx)
             if record is not None:
                 groups.setdefault(getattr(param, "rich_help_panel", None) or "Other", []).append(record)
-        for title, records in groups.items():
+        for title, records in sorted(groups.items(), key=lambda group: group[0] == "Other"):
             with formatter.section(title):
                 formatter.write_dl(records)
 

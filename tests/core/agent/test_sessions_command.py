@@ -48,6 +48,34 @@ def test_a_session_is_listed_shown_deleted_and_restored(repository: SessionRepos
     assert len(json.loads(sessions(repository, "list", "--json").stdout)) == 2
 
 
+def test_a_session_is_named_labelled_and_forked(repository: SessionRepository) -> None:
+    name = made(repository, "Find the bug")
+    assert json.loads(sessions(repository, "rename", name[:12], "The bug", "--json").stdout)["title"] == "The bug"
+    assert "The bug" in sessions(repository, "list").stdout
+    (turn,) = json.loads(sessions(repository, "show", name, "--json").stdout)["turns"]
+    assert sessions(repository, "label", name, turn["id"], "start here").exit_code == 0
+    assert "[start here]: Find the bug" in sessions(repository, "show", name).stdout
+    forked = json.loads(sessions(repository, "fork", name, "--upto", turn["id"], "--json").stdout)
+    assert (forked["parent"], forked["title"]) == (name, "The bug")
+    (copied,) = json.loads(sessions(repository, "show", forked["id"], "--json").stdout)["turns"]
+    assert (copied["text"], copied["label"]) == ("Find the bug", "start here")
+    assert sessions(repository, "label", name, turn["id"]).exit_code == 0
+    assert sessions(repository, "rename", name).exit_code == 0
+    (turn,) = json.loads(sessions(repository, "show", name, "--json").stdout)["turns"]
+    assert not turn["label"]
+    assert repository.find(name).title is None
+
+
+def test_one_that_is_in_use_can_be_forked_only(repository: SessionRepository) -> None:
+    name = made(repository, "Find the bug")
+    held = repository.open(name)
+    for words in (["rename", name, "x"], ["label", name, "y", "x"], ["delete", name]):
+        refused = sessions(repository, *words)
+        assert (refused.exit_code, "process" in refused.stderr) == (1, True), words
+    assert sessions(repository, "fork", name).stdout.startswith(f"forked {name} as ")
+    held.close()
+
+
 def test_an_export_is_what_its_file_is_called(repository: SessionRepository, tmp_path: Path) -> None:
     name = made(repository, "Find the bug")
     assert sessions(repository, "export", name).stdout.startswith("# Find the bug\n")
@@ -70,6 +98,8 @@ def test_what_goes_wrong_is_a_line(repository: SessionRepository, tmp_path: Path
         ["export", names[0], "--branch", "nowhere"],
         ["export", names[0], "-o", str(tmp_path / "no" / "folder.md")],
         ["restore", names[0]],
+        ["label", names[0], "nowhere", "x"],
+        ["fork", names[0], "--upto", "nowhere"],
     ):
         failed = sessions(repository, *words)
         assert failed.exit_code == 1, words

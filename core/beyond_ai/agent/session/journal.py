@@ -81,9 +81,7 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise SessionError(
-                f"{path}: cannot be opened: {error.strerror}", "name another file with --session"
-            ) from None
+            raise SessionError(f"{path}: cannot be opened: {error.strerror}", "name another file") from None
         try:
             return cls._read(path, descriptor, _header(cwd, model, more or {}))
         except BaseException:

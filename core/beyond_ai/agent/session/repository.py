@@ -104,6 +104,15 @@ class SessionRepository:
             journal.close()
         return session_info(found.path) or found
 
+    def label(self, prefix: str, entry: str, label: str | None) -> SessionInfo:
+        """Give the entry of a session a name, or take it away. Raises SessionError, also where it is in use."""
+        session = self.open(prefix)
+        try:
+            session.label(entry, label)
+        finally:
+            session.close()
+        return self.find(prefix)
+
     def delete(self, prefix: str) -> SessionInfo:
         """Put the session into the trash. Raises SessionError, also where it is in use."""
         found = self.find(prefix)

@@ -1,6 +1,8 @@
 """A session as a program holds it: the conversation, and a checkpoint that puts on disk what is new in it."""
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from beyond_ai.agent.loop.conversation import Conversation, Entry
@@ -50,8 +52,9 @@ class Session:
         more: Mapping[str, object] | None = None,
     ) -> "Session":
         """The session in the file PATH, a new one with MORE in its header where there is none. Raises SessionError."""
-        journal = Journal.open(path, cwd=cwd, model=model or default_model, more=more)
-        return cls(journal, model=model, thinking=thinking, default_model=default_model)
+        with _collector_at_rest():
+            journal = Journal.open(path, cwd=cwd, model=model or default_model, more=more)
+            return cls(journal, model=model, thinking=thinking, default_model=default_model)
 
     @property
     def path(self) -> Path | None:
@@ -139,6 +142,18 @@ class Session:
         while name in self.tree.nodes:
             name = new_id()
         return name
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Keep the garbage collector from looking through all that is read, again and again: none of it is garbage."""
+    was_at_work = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_at_work:
+            gc.enable()
 
 
 def read_path(tree: Tree, leaf: str | None = None) -> list[Entry]:
