@@ -133,6 +133,16 @@ Approve = Annotated[
         "terminal the answer is no. [default: never]",
     ),
 ]
+AllowDestructive = Annotated[
+    bool,
+    _option(
+        TOOLS,
+        "--allow-destructive",
+        help="Do not ask before shell commands that would delete files outside the working folder (or --root), or what "
+        "git cannot bring back: untracked files, uncommitted changes. Without it they are asked about whatever "
+        "--approve says, and denied where nobody can be asked. A guard against accidents, no sandbox.",
+    ),
+]
 Root = Annotated[
     Path | None,
     _option(

@@ -3,11 +3,11 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from beyond_ai.agent.loop import AgentLoop, CompactionSettings, Conversation, LoopSettings
 from beyond_ai.agent.model import ModelFacts
@@ -27,6 +27,9 @@ from beyond_ai.prices import ModelPrice
 from beyond_ai.spec.agent_event import AgentEvent
 from beyond_ai.spec.conversation import JsonObject
 from beyond_ai.spec.tool import Tool, ToolContext, ToolLimits
+
+if TYPE_CHECKING:
+    from beyond_ai.agent.policy.guard import Guard
 
 GATE_NAME: Final = "(approval)"
 """Hooks are called in the order of their names, and this one first."""
@@ -76,15 +79,16 @@ def assemble(
     settings = _settings(options, session, None if schema is None else schema.schema)
     approval = Approval(options.tools.approve, tools, None)
     scratch = Path(tempfile.mkdtemp(prefix="beyond-ai-"))
+    environment = child_environment(os.environ, options.key)
     today = datetime.now().astimezone().date()
     prompt = compose(parts, tools, options.cwd, today)
     loop = AgentLoop(
         transport=transport,
         tools=list(tools.values()),
-        hooks=[(GATE_NAME, Gate(rules, approval)), *plugged.hooks],
+        hooks=[(GATE_NAME, Gate(rules, approval, _guard(options, rules, scratch, environment))), *plugged.hooks],
         settings=settings,
         system_prompt=lambda: prompt,
-        tool_context=_tool_context(options, session, transport, rules, scratch),
+        tool_context=_tool_context(options, session, transport, Fence(rules, scratch), scratch, environment),
         checkpoint=_checkpoint(session),
         approve=approval,
         emit=emit,
@@ -179,12 +183,27 @@ def _settings(options: RunOptions, session: Session, schema: JsonObject | None) 
     )
 
 
-def _tool_context(
-    options: RunOptions, session: Session, transport: HttpModelTransport, rules: Rules, scratch: Path
-) -> Callable[[str], ToolContext]:
-    environment = child_environment(os.environ, options.key)
-    fence = Fence(rules, scratch)
+def _guard(
+    options: RunOptions, rules: Rules, scratch: Path, environment: Mapping[str, str]
+) -> "Callable[[], Guard] | None":
+    """Makes what asks before a command destroys something; None where none is asked for."""
 
+    def make() -> "Guard":
+        from beyond_ai.agent.policy.guard import Guard  # a start without commands is quicker by it
+
+        return Guard(rules.root or options.cwd, options.cwd, scratch, environment)
+
+    return None if options.tools.allow_destructive else make
+
+
+def _tool_context(
+    options: RunOptions,
+    session: Session,
+    transport: HttpModelTransport,
+    fence: Fence,
+    scratch: Path,
+    environment: Mapping[str, str],
+) -> Callable[[str], ToolContext]:
     def context(_call: str) -> ToolContext:
         return ToolContext(
             cwd=options.cwd,
