@@ -65,6 +65,8 @@ class Run:
         )
         self._text = ""
         self._saved = len(conversation.entries)
+        self._unsaved = False
+        """whether saving has failed, which ends a run with that as its reason"""
 
     async def run(self, prompt: Message | None) -> RunOutcome:
         """Answer PROMPT, or go on without one. Whatever happens there is one `agent_end`; cancellation is passed on."""
@@ -346,6 +348,7 @@ class Run:
         except ModelFailure:
             raise
         except Exception as error:
+            self._unsaved = True
             raise ModelFailure("internal", f"the session could not be saved{consequence}: {error}") from error
         self._saved = len(self._conversation.entries)
 
@@ -353,12 +356,14 @@ class Run:
         """Save what came after the last checkpoint. That it fails makes a failure of what was none."""
         if self._saved == len(self._conversation.entries):
             return ending
+        told = self._unsaved
         try:
             await self._save()
         except ModelFailure as failure:
             if ending.status == "done":
                 return Ending("failed", failure.code, failure.message)
-            await self._emitter.notice(failure.message)
+            if not told:
+                await self._emitter.notice(failure.message)
         return ending
 
     def _set_alarm(self) -> asyncio.Task[None] | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,6 +18,7 @@ from beyond_ai.agent.prompt.skills import find_skills, offer, skill_folders
 from beyond_ai.agent.prompt.system import PromptParts, compose
 from beyond_ai.agent.run.options import DEFAULT_MODEL, RunOptions, SessionOptions
 from beyond_ai.agent.run.plugins import chosen, plug, price_of, user_layers
+from beyond_ai.agent.run.scratch import leave, scratch_folder, sweep
 from beyond_ai.agent.run.structured import OutputSchema, load_schema
 from beyond_ai.agent.session import Session, default_folder, latest, new_path
 from beyond_ai.agent.transport import HttpModelTransport
@@ -50,6 +50,10 @@ class Agent:
     price: ModelPrice | None
     scratch: Path
 
+    def leave(self) -> None:
+        """Tidy up when the run is over."""
+        leave(self.scratch, kept=self.session.path is not None)
+
 
 def assemble(
     options: RunOptions, emit: Callable[[AgentEvent], Awaitable[None]], warn: Warn, session: Session | None = None
@@ -66,7 +70,7 @@ def assemble(
     tools = chosen(plugged.tools, options.tools)
     rules = _rules(options, list(plugged.tools))
     schema = None if options.output_schema is None else load_schema(options.output_schema)
-    parts = _prompt_parts(options, home, warn, offer_skills="read" in tools)
+    parts = _prompt_parts(options, home, warn, rules.root, offer_skills="read" in tools)
     transport = HttpModelTransport(
         options.gateway_url,
         options.key,
@@ -78,7 +82,8 @@ def assemble(
     price = price_of(layers, session.conversation.model)
     settings = _settings(options, session, None if schema is None else schema.schema)
     approval = Approval(options.tools.approve, tools, None)
-    scratch = Path(tempfile.mkdtemp(prefix="beyond-ai-"))
+    sweep()
+    scratch = scratch_folder(session.id)
     environment = child_environment(os.environ, options.key)
     today = datetime.now().astimezone().date()
     prompt = compose(parts, tools, options.cwd, today)
@@ -137,7 +142,7 @@ def _rules(options: RunOptions, known: list[str]) -> Rules:
     )
 
 
-def _prompt_parts(options: RunOptions, home: Path, warn: Warn, *, offer_skills: bool) -> PromptParts:
+def _prompt_parts(options: RunOptions, home: Path, warn: Warn, root: Path | None, *, offer_skills: bool) -> PromptParts:
     """What the system prompt is made of; only the user's own folder, never a project's, may replace its base."""
     skills = find_skills(skill_folders(options.cwd, home), warn) if offer_skills else {}
     return PromptParts(
@@ -145,6 +150,7 @@ def _prompt_parts(options: RunOptions, home: Path, warn: Warn, *, offer_skills: 
         appended=options.append_system_prompt or tuple(filter(None, [_own_file(home, "APPEND_SYSTEM.md", warn)])),
         context=context_files(options.cwd, home, warn) if options.context_files else (),
         skills=offer(skills.values()),
+        root=root,
     )
 
 

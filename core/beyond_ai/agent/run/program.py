@@ -234,8 +234,7 @@ class Program:
             self._view.close()
             self._tell(ending)
             if self._agent is not None:
-                with suppress(OSError):
-                    self._agent.scratch.rmdir()  # what lies in it stays: the session refers to it
+                self._agent.leave()
             self._stdout.finish(FLUSH_SECONDS)
             self._stderr.finish(FLUSH_SECONDS)
             code = self._written(ending.exit_code)

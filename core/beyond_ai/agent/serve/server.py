@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -90,6 +89,8 @@ class Server:
             self._writer.put(frames.Exit(code=code, reason=reason))
             self._writer.output.finish(FLUSH_SECONDS)
             sys.stderr.flush()
+            if hasattr(self, "_agent"):
+                self._agent.leave()
         finally:
             os._exit(code)
 
@@ -398,8 +399,7 @@ class Server:
         self._writer.pointer = agent.session.path
         if before is not None:
             before.session.close()
-            with suppress(OSError):
-                before.scratch.rmdir()
+            before.leave()
 
     def _warn(self, text: str) -> None:
         sys.stderr.write(f"warning: {text}\n")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from beyond_ai import ToolImage
+from beyond_ai.spec.tool import ToolImage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
