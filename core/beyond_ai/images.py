@@ -77,6 +77,13 @@ def prepare(kind: str, data: bytes) -> Shown:
         return Shown(None, f"{kind} image that cannot be shown: it is damaged ({type(error).__name__}: {error}).")
 
 
+def too_large(data: bytes) -> bool:
+    """Whether DATA is an image beyond what every provider takes."""
+    kind = image_format(data[:PROBED])
+    size = None if kind is None else image_size(kind, data)
+    return len(data) > MAX_BYTES or (size is not None and max(size) > MAX_PIXELS_A_SIDE)
+
+
 def _fit(kind: str, data: bytes, image: "Image") -> Shown:
     from PIL import ImageOps
 

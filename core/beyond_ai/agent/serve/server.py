@@ -26,6 +26,7 @@ from beyond_ai.agent.run.output import Output
 from beyond_ai.agent.run.views import claim_stdout
 from beyond_ai.agent.serve import frames, queries
 from beyond_ai.agent.serve.approvals import Approvals
+from beyond_ai.agent.serve.attachments import attached
 from beyond_ai.agent.serve.reader import LARGEST, Line, StdinReader, id_in
 from beyond_ai.agent.serve.writer import LARGEST as LARGEST_OUT
 from beyond_ai.agent.serve.writer import REPLAY, Writer
@@ -422,7 +423,10 @@ def _object_in(line: Line) -> JsonObject:
 
 
 def _images(images: tuple[frames.ImageData, ...]) -> tuple[Image, ...]:
-    return tuple(Image(media_type=image.media_type, data=image.data) for image in images)
+    try:
+        return attached(images)
+    except ValueError as error:
+        raise Refused("bad_request", str(error)) from None
 
 
 def check(options: RunOptions) -> None:
