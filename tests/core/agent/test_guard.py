@@ -76,6 +76,7 @@ def guarding(work: Path, root: Path | None = None) -> Guard:
         ("rm -r notes changed.py", "changed.py (changed), notes/one.md (untracked)"),
         ("find . -name '*.md' -exec rm {} +", "draft.md (untracked), notes/one.md (untracked)"),
         ("truncate -s 0 draft.md", "draft.md"),
+        (": > draft.md", "draft.md (untracked)"),
         ("git clean -fd", "draft.md (untracked), notes/one.md (untracked)"),
         ("cd src && git clean -fd ..", "draft.md (untracked)"),
         ("git clean -fdx", "ignored files are deleted too"),

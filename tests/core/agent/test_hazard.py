@@ -110,6 +110,7 @@ def made(command: str) -> list[str]:
         # what stands in the place of other things
         ("echo > /etc/passwd 2>/dev/null", ["overwritten /etc/passwd", "overwritten /dev/null"]),
         ("echo >> /etc/passwd", []),
+        ("> a; : > b", ["deleted /w/a", "deleted /w/b"]),
         ("cp a b ../c", ["overwritten /w/../c /w/../c/a /w/../c/b"]),
         ("mv ../a b", ["overwritten /w/b /w/b/a", "moved /w/../a"]),
         ("dd if=/dev/zero of=/dev/sdz; tee -a x", ["overwritten /dev/sdz"]),

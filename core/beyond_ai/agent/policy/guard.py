@@ -164,7 +164,7 @@ class Guard:
         environment = {**self._environment, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
         try:
             process = await asyncio.create_subprocess_exec(
-                "git", "--literal-pathspecs", *words,
+                "git", "--literal-pathspecs", "-c", "core.fsmonitor=false", *words,
                 cwd=folder, env=environment, start_new_session=True,
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Final
 
 from beyond_ai.agent.policy.destructive import COMMANDS, DELETERS, MARK, assigned, operands, source
 from beyond_ai.agent.policy.expansion import Operand, Scope
-from beyond_ai.agent.policy.harm import Findings, Harm, Target
+from beyond_ai.agent.policy.harm import Findings, Harm, Loss, Target
 from beyond_ai.agent.policy.shell_words import Redirection, Simple, Step, UnreadError, Word, literal, steps
 
 DEEPEST: Final = 8
@@ -92,19 +92,21 @@ class _Reader:
                 if piece.kind == "command":
                     self._apart(piece.text)
         shown = _short(" ".join(map(source, simple.words)))
+        empties = [literal(word) for word in simple.words] in ([], [":"], ["true"])
         for redirection in simple.redirections:
-            self._redirect(shown, redirection)
+            self._redirect(shown, redirection, empties=empties)
         listed, self._findings.listed = self._findings.listed, None
         words = assigned(self._findings, simple.words)
         if words:
             self._command(shown, words, simple, listed if simple.piped else None)
 
-    def _redirect(self, shown: str, redirection: Redirection) -> None:
+    def _redirect(self, shown: str, redirection: Redirection, *, empties: bool) -> None:
         findings, file = self._findings, redirection.target
         if redirection.operator in WRITING:
             findings.made += findings.targets([file])
         if redirection.operator in OVERWRITING:
-            findings.harm_told(f"{shown} {redirection.operator} {source(file)}".strip(), "overwritten", [file])
+            loss: Loss = "deleted" if empties else "overwritten"
+            findings.harm_told(f"{shown} {redirection.operator} {source(file)}".strip(), loss, [file])
 
     def _command(self, shown: str, words: Sequence[Word], simple: Simple, listed: Harm | None) -> None:
         from_xargs = False
