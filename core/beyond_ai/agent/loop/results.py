@@ -33,9 +33,9 @@ def output(call_id: str, result: ToolResult, remark: str | None) -> ToolOutput:
         text = f"{text[:RESULT_CHARS]}\n[cut: {len(text):,} characters in all]"
     if remark is not None:
         text = f"{text}\n\n{remark}"
-    shown = _small(result.images)
-    if len(shown) < len(result.images):
-        text = f"{text}\n[{len(result.images) - len(shown)} left out of {len(result.images)} images: too large for a model]"
+    shown, given = _small(result.images), len(result.images)
+    if len(shown) < given:
+        text = f"{text}\n[{given - len(shown)} left out of {given} images: too large for a model]"
     images = tuple(
         Image(media_type=image.media_type, data=b2a_base64(image.data, newline=False).decode()) for image in shown
     )
