@@ -64,6 +64,10 @@ def guarding(work: Path, root: Path | None = None) -> Guard:
         ("rm way-out/outside.txt", "{up}/outside.txt, outside"),
         ("rm -rf way-out/*", "outside the working folder"),
         ("rm -rf .. /*", "outside the working folder"),
+        (
+            "rm ../outside.txt draft.md",
+            "outside the working folder {up}/work and destroy what git cannot bring back: draft.md",
+        ),
         ("cd src/.. && rm -rf $PWD", "the working folder itself"),
         ("find . -type f -delete", "the working folder itself"),
         ("echo > ../outside.txt", "overwrite {up}/outside.txt"),

@@ -95,7 +95,7 @@ class Gate(AgentHook):
         if denial is None:
             reasons = await self._reasons(call)
             if reasons and self._rules.root is not None and "command" in call.input:
-                reasons.append(f"--root {self._rules.root} does not bind commands")
+                reasons[-1] += " (a command is not bound by --root)"
             denial = await self._approval.denial(call, "; ".join(reasons)) if reasons else None
         return Allow() if denial is None else Block(denial)
 

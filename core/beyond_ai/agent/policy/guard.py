@@ -97,23 +97,19 @@ class Guard:
         follow = harm.loss == "overwritten"
         paths = [place for path in _paths(harm.targets) if _exists(str(place := _place(path, follow=follow)))]
         paths = [path for path in paths if not self._made(path)]
+        said: list[str] = []
         if harm.loss in VERBS:
+            outside = [words for path in paths if (words := self._outside(path, harm)) is not None]
+            said += [f"{VERBS[harm.loss]} {_listed(outside)}"] if outside else []
+        if harm.loss not in ("moved", "overwritten"):
+            repositories: dict[Path, list[Path]] = {}
             for path in paths:
-                outside = self._outside(path, harm)
-                if outside is not None:
-                    return f"{VERBS[harm.loss]} {outside}"
-        if harm.loss in ("moved", "overwritten"):
-            return None
-        repositories: dict[Path, list[Path]] = {}
-        for path in paths:
-            top = _top(path)
-            if top is not None:
-                repositories.setdefault(top, []).append(path)
-        for top, below in repositories.items():
-            reason = await self._lost_in(top, below, harm)
-            if reason is not None:
-                return reason
-        return None
+                top = _top(path)
+                if top is not None:
+                    repositories.setdefault(top, []).append(path)
+            for top, below in repositories.items():
+                said += await self._lost_in(top, below, harm)
+        return " and ".join(said) or None
 
     def _outside(self, path: Path, harm: Harm) -> str | None:
         """PATH in words, when it is not below the root, or is history."""
@@ -127,18 +123,15 @@ class Guard:
         history = below or (".git" in path.parts and path.suffix != ".lock")
         return f"the history of a repository, {path}" if history and harm.loss == "deleted" else None
 
-    async def _lost_in(self, top: Path, paths: Sequence[Path], harm: Harm) -> str | None:
+    async def _lost_in(self, top: Path, paths: Sequence[Path], harm: Harm) -> list[str]:
         try:
             changes = await self._changes(top, [top] if harm.loss == "reset" else paths)
             lost = [change for change in changes if change.lost_by(harm.loss) and _meant(change.path, harm.names)]
             lost = await self._not_own(top, lost)
         except Unanswered as error:
-            return f"delete what git could not be asked about ({error})"
-        if not lost:
-            return None
-        names = [f"{change.path} ({'untracked' if change.untracked else 'changed'})" for change in lost[:NAMED]]
-        more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
-        return f"destroy what git cannot bring back: {', '.join(names)}{more}"
+            return [f"delete what git could not be asked about ({error})"]
+        names = [f"{change.path} ({'untracked' if change.untracked else 'changed'})" for change in lost]
+        return [f"destroy what git cannot bring back: {_listed(names)}"] if names else []
 
     def _made(self, path: Path) -> bool:
         """Whether PATH was not there before the agent made it, or what it is in."""
@@ -190,6 +183,11 @@ def _paths(targets: Iterable[Target]) -> list[str]:
     for target in targets:
         found += islice(iglob(target.path), MOST_PATHS) if target.pattern else [target.path]
     return found[:MOST_PATHS]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"
 
 
 def _exists(path: str) -> bool:
