@@ -42,9 +42,10 @@ def nursery(bytecode: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def place(tmp_path: Path, gateway: GatewayProcess, bytecode: Path, nursery: Path) -> Place:
     """An empty folder, and an empty home."""
-    for name in ("work", "home"):
+    for name in ("work", "home", "temporary"):
         (tmp_path / name).mkdir()
-    return Place(tmp_path / "work", tmp_path / "home", gateway.url, {"PYTHONPYCACHEPREFIX": str(bytecode)}, nursery)
+    environment = {"PYTHONPYCACHEPREFIX": str(bytecode), "TMPDIR": str(tmp_path / "temporary")}
+    return Place(tmp_path / "work", tmp_path / "home", gateway.url, environment, nursery)
 
 
 @pytest.fixture

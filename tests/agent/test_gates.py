@@ -22,7 +22,7 @@ WRITE = uses(tool_call("write", path="a.txt", content="x\n"))
 def test_without_a_terminal_the_answer_is_no_and_the_run_says_so(place: Place, model: Model) -> None:
     playing = model(then=played(uses(tool_call("ls"), *WRITE.tool_calls), says("I could not write.")))
     text, frames = (place.run("--no-session", "--approve", "writes", *words, "write") for words in ((), ("--json",)))
-    assert "refused: 1 calls were denied" in text.stderr
+    assert "refused: 1 call was denied, as nobody could be asked" in text.stderr
     for ran in (text, frames):
         assert ran.code == 3, ran
         listed, denied = playing.asked[-1].results

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -376,6 +377,92 @@ def test_tools_are_listed_with_their_schemas(place: Place) -> None:
     text = subprocess.run([COMMAND, "agent", "tools"], env=place.environ(), capture_output=True, text=True, check=True)
     assert "bash (may change things)\n" in text.stdout
     assert "  arguments: path, content\n" in text.stdout
+
+
+@pytest.mark.parametrize("limit", ["--max-turns=0", "--max-tokens-total=-1", "--max-seconds=0", "--max-seconds=nan"])
+def test_a_limit_that_lets_nothing_happen_is_refused(place: Place, limit: str) -> None:
+    ran = place.run(limit, "go")
+    assert ran.code == 2
+    assert limit.partition("=")[0] in ran.stderr
+    assert "is no limit: give a number above 0, or leave it out" in ran.stderr
+
+
+def test_a_temperature_that_a_model_does_not_take_is_said_once(place: Place, model: Model) -> None:
+    playing = model(then=played(uses(tool_call("ls")), says("fine")))
+    ran = place.run("--json", "--no-session", "--temperature", "0.5", "go")
+    assert (ran.code, len(playing.asked)) == (0, 2), ran
+    assert [notice["message"] for notice in ran.of("notice")] == [
+        "claude-opus-4-8 takes no temperature as it is asked here: it is left out"
+    ]
+    assert all("temperature" not in call.body for call in playing.asked)
+    ran = place.run("--json", "--no-session", "--temperature", "0.5", "go", wire="chat")
+    assert ran.of("notice") == []
+    assert playing.asked[-1].body["temperature"] == 0.5
+
+
+# Outputs too long for a result
+
+LONG_OUTPUT = uses(tool_call("bash", command="seq 20000"))
+
+
+def outputs(folder: Path) -> list[str]:
+    """What is left in FOLDER for temporary files, byte code apart."""
+    return sorted(path.read_text().split()[-1] for path in folder.rglob("bash-*.log"))
+
+
+def test_long_outputs_stay_while_the_session_can_be_continued(place: Place, model: Model, tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    place.environment |= {"TMPDIR": str(temporary)}
+    model(LONG_OUTPUT, says("fine"))
+    assert place.run("go").code == 0
+    assert outputs(temporary) == ["20000"]
+    (log,) = temporary.rglob("*.log")
+    playing = model(
+        uses(tool_call("read", path=str(log), limit=1), tool_call("bash", command="seq 30000")), says("fine")
+    )
+    assert place.run("-c", "--root", ".", "go on").code == 0
+    assert playing.asked[-1].results[0].content.split()[:2] == ["1", "1"], "it is inside the fence"
+    assert outputs(temporary) == ["20000", "30000"]
+    assert len(list(temporary.iterdir())) == 1, "a session has one folder"
+
+
+@pytest.mark.parametrize("caught", [None, signal.SIGTERM, signal.SIGINT])
+def test_long_outputs_go_with_a_session_in_memory(
+    place: Place, model: Model, tmp_path: Path, caught: signal.Signals | None
+) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    place.environment |= {"TMPDIR": str(temporary)}
+    waiting = uses(tool_call("bash", command=f"seq 20000; touch {place.cwd}/up; sleep {0 if caught is None else 60}"))
+    model(waiting, says("fine"))
+    with place.start("--no-session", "go") as process:
+        until(lambda: (place.cwd / "up").exists())
+        if caught is not None:
+            until(lambda: outputs(temporary) == ["20000"])
+            process.send_signal(caught)
+        process.communicate(timeout=20)
+    assert list(temporary.iterdir()) == []
+
+
+def test_folders_that_nobody_has_used_for_long_are_removed(place: Place, model: Model, tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    old, new, open_, other = (
+        "beyond-ai-" + "0" * 16,
+        "beyond-ai-" + "1" * 16,
+        "beyond-ai-" + "2" * 16,
+        "beyond-ai-work",
+    )
+    for name in (old, new, open_, other):
+        (temporary / name).mkdir()
+        (temporary / name).chmod(0o755 if name == open_ else 0o700)
+        (temporary / name / "bash-1.log").write_text("x")
+        if name != new:
+            os.utime(temporary / name, (0, 0))
+    model(says("fine"))
+    assert place.run("go", environment={"TMPDIR": str(temporary)}).code == 0
+    assert {path.name for path in temporary.iterdir()} == {new, open_, other}
 
 
 def test_scratch_folders_are_not_left_behind(place: Place, model: Model, tmp_path: Path) -> None:

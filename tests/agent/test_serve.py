@@ -1,5 +1,7 @@
 """`agent serve` as a process, with a real gateway and a scripted model behind it."""
 
+import base64
+import io
 import json
 import os
 import select
@@ -16,6 +18,7 @@ from tests.agent.plugins import install
 
 from beyond_ai.agent.serve.frames import COMMANDS
 from beyond_ai.client import AgentClient, AgentFailed
+from beyond_ai.spec.conversation import Image
 from beyond_ai.testing.model import says, tool_call, uses
 
 
@@ -272,6 +275,25 @@ def test_a_hook_that_asks_becomes_a_request(place: Place, model: Model, tmp_path
         far.send({"id": "2", "type": "abort"})
         assert far.until(lambda frame: frame["type"] == "approval_resolved")["by"] == "cancelled"
         assert far.answer("2")["success"] is True
+
+
+def test_an_image_that_is_too_large_does_not_spoil_the_session(place: Place, model: Model) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    file = io.BytesIO()
+    pillow.new("RGB", (3_000, 1_500), "red").save(file, "PNG")
+    large = {"media_type": "image/png", "data": base64.b64encode(file.getvalue()).decode()}
+    small = {"media_type": "image/png", "data": "aGk="}
+    damaged = {"media_type": "image/png", "data": base64.b64encode(b"x" * 5_000_000).decode()}
+    playing = model(says("red"))
+    with served(place) as far:
+        for bad in (damaged, {"media_type": "image/png", "data": "x"}):
+            refused = far.ask("prompt", message="look", images=[small, bad])
+            assert (refused["success"], refused["code"]) == (False, "bad_request")
+            assert str(refused["error"]).startswith("images[1]: ")
+        assert far.ask("prompt", message="look", images=[large, small])["success"] is True
+    first, second = (block for block in playing.asked[0].messages[0].content if isinstance(block, Image))
+    assert pillow.open(io.BytesIO(base64.b64decode(first.data))).size == (2_000, 1_000)
+    assert second.data == "aGk="
 
 
 MEMBERS: dict[str, Frame] = {

@@ -2,17 +2,23 @@
 
 import asyncio
 import os
+import re
 import resource
 import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.agent.agent_process import Place, until
 from tests.agent.conftest import Model
 
+from beyond_ai.agent.session import Session
 from beyond_ai.agent.session.journal import parse_lines
-from beyond_ai.spec.conversation import ToolOutput
+from beyond_ai.spec.conversation import Message, Text, ToolOutput, ToolUse
 from beyond_ai.testing.model import Held, says, tool_call, uses
 
 
@@ -119,11 +125,21 @@ def test_a_disk_that_is_full_for_the_session_runs_no_tool(place: Place, model: M
     assert ran.code == 1, ran
     assert ran.result["code"] == "internal"
     assert "could not be saved, so no tool was run" in str(ran.result["message"])
+    assert ran.of("notice") == [], "it is told once"
     assert place.tree() == {}
     whole_lines(place)
     playing = model(says("fine"))
     assert place.run("-c", "again").code == 0
     assert playing.asked[-1].messages[0].text == "go"
+
+
+def test_a_disk_that_is_full_for_an_output_is_said(place: Place, model: Model) -> None:
+    playing = model(uses(tool_call("bash", command="seq 100000")), says("I see"))
+    ran = place.run("--json", "--no-session", "go", prepare=limited(160_000))
+    assert ran.code == 0, ran
+    told = playing.asked[-1].results[0].content
+    assert re.search(r"Only the first 160,000 bytes are in \S+, the rest is lost \(File too large\)", told), told[-300:]
+    assert "Full output" not in told
 
 
 AS_ROOT_WITHOUT_ITS_POWERS = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--")
@@ -160,3 +176,69 @@ def test_a_folder_that_cannot_hold_sessions_is_said_at_once(place: Place) -> Non
     assert ran.code == 1
     assert "cannot be opened" in ran.stderr
     assert ran.result["exit_code"] == 1
+
+
+NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
+
+
+def test_what_is_read_only_stays_so_for_a_user_without_powers(place: Place, model: Model) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place.cwd, place.home = (Path(folder) / name for name in ("work", "home"))
+        place.write({"fixed.txt": "x\n", "locked/in.txt": "y\n"})
+        place.home.mkdir()
+        (place.cwd / "fixed.txt").chmod(0o444)
+        (place.cwd / "locked").chmod(0o555)
+        if os.geteuid() == 0:
+            if shutil.which("setpriv") is None:
+                pytest.skip("there is no setpriv to be another user with")
+            Path(folder).chmod(0o755)
+            for path in (place.cwd, place.home, *place.cwd.rglob("*")):
+                os.chown(path, 65534, 65534)
+            place.via, place.environment = NOBODY, {"PYTHONDONTWRITEBYTECODE": "1"}
+            if subprocess.run([*NOBODY, sys.executable, "-c", "import beyond_ai"], check=False).returncode:
+                pytest.skip("another user cannot read what is installed here")
+        before = place.tree()
+        calls = (
+            tool_call("write", path="fixed.txt", content="z"),
+            tool_call("edit", path="fixed.txt", old_string="x", new_string="z"),
+            tool_call("write", path="locked/new.txt", content="z"),
+            tool_call("bash", command="echo z > locked/new.txt"),
+            tool_call("read", path="fixed.txt"),
+        )
+        playing = model(uses(*calls), says("I see"))
+        ran = place.run("--json", "go")
+        assert ran.code == 0, ran
+        assert [end["is_error"] for end in ran.of("tool_end")] == [True, True, True, True, False]
+        assert all("ermission denied" in block.content for block in playing.asked[-1].results[2:4])
+        assert all("fixed.txt" in block.content for block in playing.asked[-1].results[:2])
+        assert place.tree() == before
+        whole_lines(place)
+
+
+def test_a_session_of_20_mb_is_opened_and_continued(place: Place, model: Model) -> None:
+    path = place.home / "long.jsonl"
+    session = Session.open(path, cwd=place.cwd, model="claude-opus-4-8")
+    conversation = session.conversation
+    result = "line\u2028 of output\n" * 2_000
+    for number in range(550):
+        call = ToolUse(id=f"c{number}", name="bash", input={"command": "make"})
+        text = Text(text="go") if number == 0 else ToolOutput(tool_use_id=f"c{number - 1}", content=result)
+        conversation.append(Message(role="user", content=(text,)))
+        conversation.append(Message(role="assistant", content=(call,), stop_reason="tool_use"))
+    session.checkpoint()
+    conversation.compact(
+        reason="manual", message=Message(role="user", content=(Text(text="THE GIST"),)), kept_from=1_099,
+        summary="THE GIST", original_request="go", current_request="go", read_files=(), modified_files=(),
+        tokens_before=9, tokens_after=1,
+    )  # fmt: skip
+    session.checkpoint()
+    session.close()
+    assert path.stat().st_size > 20_000_000
+    playing = model(says("GOING ON"), says("STILL"))
+    for word in ("more", "and more"):
+        ran = place.run("--json", "--session", str(path), word)
+        assert ran.code == 0, ran
+    messages = playing.asked[-1].messages
+    assert "THE GIST" in messages[0].text
+    assert [message.text for message in messages[-3:]] == ["more", "GOING ON", "and more"]
+    assert parse_lines(path.read_bytes())[1] == 0

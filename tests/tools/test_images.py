@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 from tests.tools.conftest import MakeContext
 
-from beyond_ai import ToolContext
-from beyond_ai_tools.coding import images
-from beyond_ai_tools.coding.images import MAX_BYTES, image_format, image_size, prepare
+from beyond_ai import ToolContext, images
+from beyond_ai.images import MAX_BYTES, image_format, image_size, prepare
 from beyond_ai_tools.coding.read import ReadArguments, read
 
 

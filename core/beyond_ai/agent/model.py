@@ -135,8 +135,23 @@ class MessageStop:
     stop_reason: StopReason
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """The request went without `setting`, which it asks for and the model does not take."""
+
+    setting: Literal["temperature"]
+
+
 StreamEvent = (
-    MessageStart | TextDelta | ThinkingDelta | ToolUseStart | InputJsonDelta | BlockStop | UsageReport | MessageStop
+    LeftOut
+    | MessageStart
+    | TextDelta
+    | ThinkingDelta
+    | ToolUseStart
+    | InputJsonDelta
+    | BlockStop
+    | UsageReport
+    | MessageStop
 )
 
 

@@ -19,7 +19,7 @@ from beyond_ai.agent.dialects.dialect import Decoder, DialectName, WireOptions, 
 from beyond_ai.agent.dialects.failures import error_of, http_failure, stream_failure
 from beyond_ai.agent.dialects.sse import EventFramer
 from beyond_ai.agent.failure import ModelFailure
-from beyond_ai.agent.model import ModelFacts, ModelRequest, StreamEvent
+from beyond_ai.agent.model import LeftOut, ModelFacts, ModelRequest, StreamEvent
 from beyond_ai.agent.models import model_facts
 from beyond_ai.spec.conversation import JsonObject
 
@@ -86,6 +86,8 @@ class HttpModelTransport:
             raise ModelFailure("config", self._flaw)
         dialect = dialect_of(self.dialect(request.model))
         wire = dialect.encode(request, self.facts(request.model), self._options)
+        if request.temperature is not None and "temperature" not in wire.body:
+            yield LeftOut(setting="temperature")
         body = wire.body if self.rewrite_payload is None else await self.rewrite_payload(wire.body)
         try:
             async with contextlib.aclosing(self._exchange(wire, body, dialect.decoder())) as events:

@@ -10,6 +10,13 @@ def _option(group: str, *names: str, **settings: Any) -> Any:
     return typer.Option(*names, rich_help_panel=group, show_default=False, **settings)
 
 
+def positive(value: float | None) -> float | None:
+    """VALUE, a limit, if it is one: with 0 or less nothing could be done. Raises BadParameter."""
+    if value is not None and not 0 < value < float("inf"):
+        raise typer.BadParameter(f"{value:g} is no limit: give a number above 0, or leave it out for none")
+    return value
+
+
 CONNECTION, LIMITS, THINKING, PROMPT = "Connection", "Limits (none is set by itself)", "Thinking", "Prompt"
 TOOLS, SESSION, OUTPUT, CONTEXT, OTHER = "Tools", "Session", "Output", "Context window and cache", "Other"
 
@@ -59,15 +66,22 @@ IdleTimeout = Annotated[
 ]
 
 MaxTurns = Annotated[
-    int | None, _option(LIMITS, "--max-turns", metavar="N", min=1, help="Answers of the model in one task.")
+    int | None,
+    _option(LIMITS, "--max-turns", metavar="N", callback=positive, help="Answers of the model in one task."),
 ]
 MaxTokensTotal = Annotated[
     int | None,
     _option(
-        LIMITS, "--max-tokens-total", metavar="N", min=1, help="Tokens of one task, read and written, retries included."
+        LIMITS,
+        "--max-tokens-total",
+        metavar="N",
+        callback=positive,
+        help="Tokens of one task, read and written, retries included.",
     ),
 ]
-MaxSeconds = Annotated[float | None, _option(LIMITS, "--max-seconds", metavar="N", min=0, help="Time of one task.")]
+MaxSeconds = Annotated[
+    float | None, _option(LIMITS, "--max-seconds", metavar="N", callback=positive, help="Time of one task.")
+]
 Retries = Annotated[
     int,
     _option(
@@ -131,6 +145,16 @@ Approve = Annotated[
         metavar="MODE",
         help="Ask before calls: never, writes (what may change something) or all. `run` asks on the terminal, and "
         "without one the answer is no; `serve` asks its client. [default: never]",
+    ),
+]
+AllowDestructive = Annotated[
+    bool,
+    _option(
+        TOOLS,
+        "--allow-destructive",
+        help="Do not ask before shell commands that would delete files outside the working folder (or --root), or what "
+        "git cannot bring back: untracked files, uncommitted changes. Without it they are asked about whatever "
+        "--approve says, and denied where nobody can be asked. A guard against accidents, no sandbox.",
     ),
 ]
 Root = Annotated[

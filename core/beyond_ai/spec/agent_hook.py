@@ -65,6 +65,20 @@ class AgentHook:
         """The RESULT of CALL as the model is to see it."""
         return result
 
+    async def on_assistant_message(self, message: "Message") -> "Message":
+        """MESSAGE, a whole answer, as it is kept and goes on: its calls are those that are checked and run.
+
+        Only `content` counts, and it may not become empty. What was streamed before has been seen already.
+        """
+        return message
+
+    async def should_stop_after_turn(self, message: "Message") -> bool:  # noqa: ARG002
+        """Whether the run is done with MESSAGE: asked when its calls have their results, or it has none.
+
+        What waits for a later turn goes on waiting.
+        """
+        return False
+
     async def prompt_sections(self) -> Sequence[str]:
         """Sections to add to the system prompt. Asked once a run, so that the prompt cache holds."""
         return ()

@@ -133,6 +133,13 @@ async def test_where_nobody_can_be_asked_it_is_a_no_at_once() -> None:
     assert await Gate(Rules(), approval).before_tool_call(call("read", path="x")) == Allow()
 
 
+async def test_who_is_asked_about_a_command_is_told_that_the_root_does_not_bind_it(tmp_path: Path) -> None:
+    approval = Approval("writes", TOOLS, None)
+    gate = Gate(parse_rules(cwd=tmp_path, root=tmp_path), approval)
+    assert "not bound by --root" in str(await gate.before_tool_call(call("bash", command="ls")))
+    assert "not bound" not in str(await gate.before_tool_call(call("write", path="x")))
+
+
 async def test_a_rule_denies_before_anybody_is_asked(tmp_path: Path) -> None:
     rules = parse_rules(cwd=tmp_path, commands=["rm"])
     gate = Gate(rules, Approval("all", TOOLS, None))

@@ -1,6 +1,7 @@
 """The system prompt, context files, skills, templates and tasks: what is read from where, and what becomes of it."""
 
 import base64
+import io
 import os
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from beyond_ai.agent.prompt.task import TaskReader
 from beyond_ai.agent.prompt.templates import expand_template, fill, template_folders
 from beyond_ai.spec.conversation import Image, Text
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
 
 
 def write(path: Path, text: str) -> Path:
@@ -235,6 +238,27 @@ def test_skills_and_templates_in_tasks(cwd: Path, home: Path) -> None:
     assert "Steps of release." in str(tasks[0].blocks[-1])
 
 
+def test_an_image_that_is_too_large_is_made_smaller(cwd: Path, home: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    pillow.new("RGB", (3_000, 1_500), "red").save(cwd / "large.png")
+    (task,) = reader(cwd, home).tasks(["@large.png", "look"], "")
+    label, image, _ = task.blocks
+    assert isinstance(label, Text)
+    assert "PNG image, 3000x1500 pixels, shown at 2000x1000" in label.text
+    assert isinstance(image, Image)
+    assert pillow.open(io.BytesIO(base64.b64decode(image.data))).size == (2_000, 1_000)
+
+
+def test_the_prompt_says_what_a_root_binds(tmp_path: Path) -> None:
+    def prompt(root: Path | None, *tools: str) -> str:
+        return compose(PromptParts(root=root), tools, tmp_path, date(2026, 1, 1))
+
+    assert "Nothing holds shell commands there" in prompt(tmp_path, "read", "bash")
+    assert f"Work below {tmp_path} alone" in prompt(tmp_path, "read")
+    assert "shell" not in prompt(tmp_path, "read")
+    assert "alone" not in prompt(None, "read", "bash")
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [
@@ -242,12 +266,14 @@ def test_skills_and_templates_in_tasks(cwd: Path, home: Path) -> None:
         ("@.", "@.: is a folder"),
         ("@binary", "@binary: is neither text nor an image"),
         ("@large", "@large: is larger than 256 KiB"),
+        ("@damaged.png", "@damaged.png: PNG image that cannot be shown: it is damaged"),
         (" ", "a task is empty"),
         ("/skill:none", "/skill:none: no such skill"),
     ],
 )
 def test_what_cannot_be_attached_is_a_usage_error(cwd: Path, home: Path, word: str, message: str) -> None:
     (cwd / "binary").write_bytes(b"\0\1")
+    (cwd / "damaged.png").write_bytes(PNG[:40])
     write(cwd / "large", "x" * (LARGEST + 1))
     with pytest.raises(ConfigError) as raised:
         reader(cwd, home).tasks([word, "do it"], "")

@@ -9,8 +9,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from pydantic import Field
 
-from beyond_ai import Tool, ToolContext, ToolError, ToolResult, hookimpl
-from beyond_ai_tools.coding import images
+from beyond_ai import Tool, ToolContext, ToolError, ToolResult, hookimpl, images
 from beyond_ai_tools.coding.arguments import Arguments
 from beyond_ai_tools.coding.binary import PROBED, binary_kind
 from beyond_ai_tools.coding.numbering import numbered

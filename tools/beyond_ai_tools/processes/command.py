@@ -238,8 +238,7 @@ def _result(outcome: int | Unfinished, left: list[Survivor], reader: Reader, sec
     cut = output.cut()
     parts = [cut.text or "(no output)"]
     if cut.truncated:
-        where = f"Full output: {output.path}" if output.path else "The rest is lost"
-        parts.append(cut.marker(f"{where} ({output.problem})" if output.problem else where))
+        parts.append(cut.marker(_where(output)))
     if left or not reader.ended.is_set():
         parts.append(_left_running(left, reader))
     else:
@@ -250,12 +249,23 @@ def _result(outcome: int | Unfinished, left: list[Survivor], reader: Reader, sec
     return ToolResult("\n\n".join(parts), is_error=outcome != 0, details=details)
 
 
+def _where(output: CommandOutput) -> str:
+    """Where what is not shown can be read, as far as it can."""
+    if not output.problem:
+        return f"Full output: {output.path}"
+    if output.path is None:
+        return f"The rest is lost ({output.problem})"
+    return f"Only the first {output.written:,} bytes are in {output.path}, the rest is lost ({output.problem})"
+
+
 def _left_running(left: list[Survivor], reader: Reader) -> str:
     """What the model should know of what goes on in the background."""
     names = ", ".join(f"{survivor.pid} ({survivor.name[:NAME]})" for survivor in left)
     text = f"Still running in the background: {names or 'a process that holds the output'}."
     if not reader.ended.is_set() and reader.output.path is not None:
-        text += f" Its output goes on in {reader.output.path}"
+        problem = reader.output.problem
+        goes_on = f"is lost from here on ({problem})" if problem else f"goes on in {reader.output.path}"
+        text += f" Its output {goes_on}"
     return f"[{text}]"
 
 

@@ -19,6 +19,8 @@ class CommandOutput:
 
     def __init__(self, limits: ToolLimits, scratch: Path) -> None:
         self.path: Path | None = None
+        self.written = 0
+        """bytes in the file"""
         self.problem = ""
         """why not all of it is in the file"""
         self._limits = limits
@@ -29,7 +31,6 @@ class CommandOutput:
         self._bytes = 0
         self._lines = 0
         self._file: int | None = None
-        self._written = 0
 
     @property
     def end(self) -> str:
@@ -93,17 +94,17 @@ class CommandOutput:
             self.path = None
 
     def _write(self, text: str) -> None:
-        data = text.encode(errors="replace")[: MAX_FILE - self._written]
+        data = text.encode(errors="replace")[: MAX_FILE - self.written]
         try:
             while data and self._file is not None:
                 count = os.write(self._file, data)
-                self._written += count
+                self.written += count
                 data = data[count:]
         except OSError as error:
-            self.problem = f"{self.path}: {error.strerror}"
+            self.problem = str(error.strerror)
             self.close()
             return
-        if self._written >= MAX_FILE:
+        if self.written >= MAX_FILE:
             self.problem = f"the file is full at {MAX_FILE >> 20} MiB"
             self.close()
 

@@ -1,6 +1,7 @@
 """What hooks say, folded into one answer. The gate fails closed, all else fails open."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from beyond_ai.agent.loop.emitter import Emitter, NamedHook, overrides
@@ -8,7 +9,7 @@ from beyond_ai.agent.loop.history import flaw
 from beyond_ai.agent.loop.results import checked
 from beyond_ai.agent.loop.stop import Stop, Stopped
 from beyond_ai.spec.agent_hook import Allow, Ask, Block
-from beyond_ai.spec.conversation import JsonObject, Message, ToolUse
+from beyond_ai.spec.conversation import Image, JsonObject, Message, ToolOutput, ToolUse
 from beyond_ai.spec.tool import ToolResult
 
 
@@ -28,6 +29,8 @@ class HookChain:
         self._approver = approver
         self._gates = _with(hooks, "before_tool_call")
         self._after = _with(hooks, "after_tool_call")
+        self._messages = _with(hooks, "on_assistant_message")
+        self._stops = _with(hooks, "should_stop_after_turn")
         self._sections = _with(hooks, "prompt_sections")
         self._contexts = _with(hooks, "rewrite_context")
         self._payloads = _with(hooks, "rewrite_payload")
@@ -64,6 +67,32 @@ class HookChain:
             else:
                 await self._emitter.hook_failed(name, "after_tool_call", "it returned no ToolResult")
         return result
+
+    async def message(self, message: Message) -> Message:
+        """MESSAGE, an answer, as it is kept. A rewrite that is none, or leaves nothing, is passed over."""
+        for name, hook in self._messages:
+            try:
+                changed: object = await hook.on_assistant_message(message)
+            except Exception as error:  # noqa: BLE001 - the answer stays as it was
+                await self._emitter.hook_failed(name, "on_assistant_message", error)
+                continue
+            problem = _no_answer(changed)
+            if problem is None:
+                assert isinstance(changed, Message)
+                message = replace(message, content=tuple(changed.content))
+            else:
+                await self._emitter.hook_failed(name, "on_assistant_message", problem)
+        return message
+
+    async def stop_after(self, message: Message) -> bool:
+        """Whether a hook says that the run is done with MESSAGE."""
+        for name, hook in self._stops:
+            try:
+                if await hook.should_stop_after_turn(message) is True:
+                    return True
+            except Exception as error:  # noqa: BLE001 - the run goes on
+                await self._emitter.hook_failed(name, "should_stop_after_turn", error)
+        return False
 
     async def sections(self) -> list[str]:
         """What hooks add to the system prompt."""
@@ -114,6 +143,18 @@ class HookChain:
             raise
         except Exception:  # noqa: BLE001 - no answer is a no
             return False
+
+
+def _no_answer(changed: object) -> str | None:
+    """Why CHANGED cannot stand for an answer."""
+    if not isinstance(changed, Message):
+        return "it returned no Message"
+    if changed.role != "assistant":
+        return f"it made the answer the {changed.role}'s"
+    if not changed.content or any(isinstance(block, ToolOutput | Image) for block in changed.content):
+        return "it left no answer, or put into it what is no model's"
+    names = [call.id for call in changed.tool_uses]
+    return "it left two calls with one id" if len(set(names)) < len(names) else None
 
 
 def _with(hooks: Sequence[NamedHook], method: str) -> list[NamedHook]:

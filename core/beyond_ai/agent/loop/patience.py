@@ -42,7 +42,8 @@ class Patience:
         if asked > self._settings.retry_after_cap:
             raise _final(failure, f"the provider asks to wait {asked:g} s, which is too long to wait here")
         if self.attempt >= self._settings.retries:
-            raise _final(failure, f"given up after {self.attempt + 1} attempts")
+            attempts = "1 attempt" if self.attempt == 0 else f"{self.attempt + 1} attempts"
+            raise _final(failure, f"given up after {attempts}")
         bound = min(self._settings.retry_cap, self._settings.retry_base * 2.0**self.attempt)
         delay = max(asked, bound * self._clock.chance())
         if delay > self.time_left:

@@ -10,7 +10,7 @@ from beyond_ai.agent.loop.patience import Patience
 from beyond_ai.agent.loop.settings import Clock, LoopSettings
 from beyond_ai.agent.loop.stop import Stop
 from beyond_ai.agent.loop.tally import Tally
-from beyond_ai.agent.model import ModelRequest, ModelTransport, StreamEvent
+from beyond_ai.agent.model import LeftOut, ModelRequest, ModelTransport, StreamEvent
 from beyond_ai.spec.agent_event import Retry
 from beyond_ai.spec.conversation import TokenUsage
 
@@ -41,6 +41,7 @@ class Requests:
         self._stop = stop
         self._tally = tally
         self.open: Accumulator | None = None
+        self._told: set[tuple[str, str]] = set()
 
     async def answer(self, request: ModelRequest, patience: Patience, *, show: bool) -> Accumulator:
         """The whole answer to REQUEST; with SHOW its deltas are events. Raises ModelFailure, BudgetUsed, Stopped.
@@ -102,6 +103,13 @@ class Requests:
             raise ModelFailure("network", "the answer broke off before its end", retryable=True)
         return answer
 
+    async def _left_out(self, setting: str) -> None:
+        """Tell, once for each model, that its requests go without SETTING."""
+        model = self._conversation.model
+        if (model, setting) not in self._told:
+            self._told.add((model, setting))
+            await self._emitter.notice(f"{model} takes no {setting} as it is asked here: it is left out")
+
     async def _read(self, stream: AsyncIterator[StreamEvent], answer: Accumulator, *, show: bool) -> None:
         while True:
             try:
@@ -109,6 +117,9 @@ class Requests:
                     event = await anext(stream)
             except StopAsyncIteration:
                 return
+            if isinstance(event, LeftOut):
+                await self._left_out(event.setting)
+                continue
             delta = answer.add(event)
             if delta is not None and show and delta.text:
                 await self._emitter(delta)

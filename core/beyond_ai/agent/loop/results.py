@@ -33,11 +33,22 @@ def output(call_id: str, result: ToolResult, remark: str | None) -> ToolOutput:
         text = f"{text[:RESULT_CHARS]}\n[cut: {len(text):,} characters in all]"
     if remark is not None:
         text = f"{text}\n\n{remark}"
+    shown, given = _small(result.images), len(result.images)
+    if len(shown) < given:
+        text = f"{text}\n[{given - len(shown)} left out of {given} images: too large for a model]"
     images = tuple(
-        Image(media_type=image.media_type, data=b2a_base64(image.data, newline=False).decode())
-        for image in result.images
+        Image(media_type=image.media_type, data=b2a_base64(image.data, newline=False).decode()) for image in shown
     )
     return ToolOutput(tool_use_id=call_id, content=_encodable(text), is_error=result.is_error, images=images)
+
+
+def _small(images: tuple[ToolImage, ...]) -> list[ToolImage]:
+    """Those of IMAGES that providers take: another one in the history would spoil every later request."""
+    if not images:
+        return []
+    from beyond_ai.images import too_large
+
+    return [image for image in images if not too_large(image.data)]
 
 
 def _encodable(text: str) -> str:

@@ -65,6 +65,8 @@ class Run:
         )
         self._text = ""
         self._saved = len(conversation.entries)
+        self._unsaved = False
+        """whether saving has failed, which ends a run with that as its reason"""
 
     async def run(self, prompt: Message | None) -> RunOutcome:
         """Answer PROMPT, or go on without one. Whatever happens there is one `agent_end`; cancellation is passed on."""
@@ -209,23 +211,30 @@ class Run:
         await self._save()
         if message.stop_reason == "max_tokens":
             await self._emitter.notice("the answer was cut: it reached its token limit")
-        return await self._go_on()
+        return await self._go_on(message)
 
     async def _answer(self, answering: Answering) -> Message:
         """The next message of the model's, which is in the conversation then; also what there is of a broken one."""
         try:
             answer = await answering.answer()
+            assert answer.stop_reason is not None
+            content = await self._rewritten(answer.content, answer.stop_reason)
         except (Stopped, BudgetUsed, *INTERRUPTIONS):
             await self._keep_partial("aborted", None)
             raise
         except Exception as error:
             await self._keep_partial("error", str(error))
             raise
-        assert answer.stop_reason is not None
-        content = answer.content
         if answer.stop_reason == "refusal":  # what it calls all the same is not run, and would have no results
             content = tuple(block for block in content if not isinstance(block, ToolUse))
         return await self._keep(content, answer.stop_reason, None)
+
+    async def _rewritten(self, content: tuple[Block, ...], stop_reason: StopReason) -> tuple[Block, ...]:
+        """The answer CONTENT as hooks would have it."""
+        model = self._conversation.model
+        with self._stop.interrupting():
+            message = Message(role="assistant", content=content, model_id=model, stop_reason=stop_reason)
+            return (await self._parts.hooks.message(message)).content
 
     async def _keep_partial(self, stop_reason: StopReason, error: str | None) -> None:
         content = self._requests.open.partial if self._requests.open is not None else ()
@@ -292,9 +301,12 @@ class Run:
                 "tool",
                 f"the model sends the same failing call of {self._repeats.name} again and again, though it was told",
             )
-        if (phase.terminates and not heard) or parts.control.stopping:
-            return Ending("done")
-        return None
+        done = (phase.terminates and not heard) or parts.control.stopping
+        return Ending("done") if done or await self._stops_after(message) else None
+
+    async def _stops_after(self, message: Message) -> bool:
+        with self._stop.interrupting():
+            return await self._parts.hooks.stop_after(message)
 
     async def _keep_results(self, phase: ToolPhase, *lanes: Lane) -> bool:
         """Put one message with all results into the conversation, and with it what waits in LANES, if anything."""
@@ -308,10 +320,10 @@ class Run:
             await self._steered(lane, messages)
         return bool(said)
 
-    async def _go_on(self) -> Ending | None:
-        """After an answer without calls: the end, unless messages wait."""
+    async def _go_on(self, message: Message) -> Ending | None:
+        """After MESSAGE, an answer without calls: the end, unless messages wait."""
         control = self._parts.control
-        if control.stopping:
+        if control.stopping or await self._stops_after(message):
             return Ending("done")
         lanes: tuple[Lane, ...] = ("follow_up", "steer")
         waiting = {lane: control.take(lane) for lane in lanes}
@@ -336,6 +348,7 @@ class Run:
         except ModelFailure:
             raise
         except Exception as error:
+            self._unsaved = True
             raise ModelFailure("internal", f"the session could not be saved{consequence}: {error}") from error
         self._saved = len(self._conversation.entries)
 
@@ -343,12 +356,14 @@ class Run:
         """Save what came after the last checkpoint. That it fails makes a failure of what was none."""
         if self._saved == len(self._conversation.entries):
             return ending
+        told = self._unsaved
         try:
             await self._save()
         except ModelFailure as failure:
             if ending.status == "done":
                 return Ending("failed", failure.code, failure.message)
-            await self._emitter.notice(failure.message)
+            if not told:
+                await self._emitter.notice(failure.message)
         return ending
 
     def _set_alarm(self) -> asyncio.Task[None] | None:

@@ -1,7 +1,8 @@
 """What a run may do: path fences, denied tools and commands, and questions to a person.
 
 `rules` is what the command line says, checked when the run starts; `fence` binds paths; `approval` asks, and remembers
-the answers for as long as the session is open. All of it fails closed.
+the answers for as long as the session is open; `guard` has it ask before a command destroys something. All of it fails
+closed.
 """
 
 from beyond_ai.agent.policy.approval import Approval, Gate

@@ -24,12 +24,14 @@ class PromptParts:
         appended: texts behind the base.
         context: files with instructions.
         skills: the section about skills; empty for none.
+        root: what tools that take paths are kept in, if they are.
     """
 
     base: str | None = None
     appended: Sequence[str] = ()
     context: Sequence[ContextFile] = ()
     skills: str = ""
+    root: Path | None = None
 
 
 def compose(parts: PromptParts, tools: Collection[str], cwd: Path, today: date) -> str:
@@ -40,7 +42,7 @@ def compose(parts: PromptParts, tools: Collection[str], cwd: Path, today: date) 
         pieces.append(_project(parts.context))
     if "read" in tools:
         pieces.append(parts.skills)
-    pieces.append(f"Date: {today.isoformat()}\nWorking directory: {cwd}")
+    pieces.append(f"Date: {today.isoformat()}\nWorking directory: {cwd}{_bounds(parts.root, tools)}")
     return "\n\n".join(piece for piece in pieces if piece)
 
 
@@ -51,6 +53,13 @@ def built_in(tools: Collection[str]) -> str:
     lines = [IDENTITY, "", f"Your tools: {', '.join(sorted(tools))}.", ""]
     lines += [f"- {advice}" for needed, advice in _ADVICE if needed <= set(tools)]
     return "\n".join(lines)
+
+
+def _bounds(root: Path | None, tools: Collection[str]) -> str:
+    if root is None or not tools:
+        return ""
+    shell = " Nothing holds shell commands there: keep them there yourself." if "bash" in tools else ""
+    return f"\nWork below {root} alone: tools that take paths read and write nothing outside.{shell}"
 
 
 _ADVICE: Final[tuple[tuple[frozenset[str], str], ...]] = (

@@ -14,16 +14,8 @@ from beyond_ai.agent.prompt.templates import expand_template
 from beyond_ai.errors import ConfigError
 from beyond_ai.spec.conversation import Image, Text
 
-LARGEST_IMAGE: Final = 3_375_000
-"""Bytes of an image; as base64 this is what providers take."""
 REFERENCE: Final = re.compile(r"(?<!\S)@(\S+)")
 TRAILING: Final = ".,;:!?)]}'\""
-SIGNATURES: Final = (
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
-    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
-    (re.compile(rb"GIF8[79]a"), "image/gif"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
-)
 Block = Text | Image
 
 
@@ -94,25 +86,35 @@ class TaskReader:
             return False
 
     def _attached(self, name: str) -> list[Block]:
+        from beyond_ai.images import MAX_FILE_BYTES, image_format  # most tasks attach nothing
+
         path = self._cwd / Path(name).expanduser()
         try:
             if path.is_dir():
                 raise ConfigError(f"@{name}: is a folder", "name a file; the agent can list folders itself")
             with open(path, "rb", opener=opened) as file:
-                content = file.read(max(LARGEST, LARGEST_IMAGE) + 1)
+                content = file.read(LARGEST + 1)
+                kind = image_format(content)
+                if kind is not None:
+                    return _image(name, kind, content + file.read(MAX_FILE_BYTES))
         except OSError as error:
             raise ConfigError(f"@{name}: {error.strerror}") from None
-        for signature, media_type in SIGNATURES:
-            if signature.match(content):
-                if len(content) > LARGEST_IMAGE:
-                    raise ConfigError(f"@{name}: the image is larger than {LARGEST_IMAGE:,} bytes", "make it smaller")
-                label = Text(text=f"<file name={quoteattr(name)}>(the image that follows)</file>")
-                return [label, Image(media_type=media_type, data=base64.b64encode(content).decode())]
         if len(content) > LARGEST:
             raise ConfigError(f"@{name}: is larger than {LARGEST // 1024} KiB", "name it without @: the agent reads it")
         if b"\0" in content:
             raise ConfigError(f"@{name}: is neither text nor an image that models take")
         return [_wrapped(name, content.removeprefix(b"\xef\xbb\xbf").decode(errors="replace"))]
+
+
+def _image(name: str, kind: str, content: bytes) -> list[Block]:
+    """The image in CONTENT, made smaller where it is too large for providers. Raises ConfigError."""
+    from beyond_ai.images import prepare
+
+    shown = prepare(kind, content)
+    if shown.image is None:
+        raise ConfigError(f"@{name}: {shown.note}", "attach it smaller, or as png, jpeg, gif or webp")
+    label = Text(text=f"<file name={quoteattr(name)}>(the image that follows: {shown.note})</file>")
+    return [label, Image(media_type=shown.image.media_type, data=base64.b64encode(shown.image.data).decode())]
 
 
 def _wrapped(name: str, text: str) -> Text:

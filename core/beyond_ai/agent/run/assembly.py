@@ -2,12 +2,11 @@
 
 import asyncio
 import os
-import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from beyond_ai.agent.loop import AgentLoop, CompactionSettings, Conversation, LoopSettings
 from beyond_ai.agent.model import ModelFacts
@@ -19,6 +18,7 @@ from beyond_ai.agent.prompt.skills import find_skills, offer, skill_folders
 from beyond_ai.agent.prompt.system import PromptParts, compose
 from beyond_ai.agent.run.options import DEFAULT_MODEL, RunOptions, SessionOptions
 from beyond_ai.agent.run.plugins import chosen, plug, price_of, user_layers
+from beyond_ai.agent.run.scratch import leave, scratch_folder, sweep
 from beyond_ai.agent.run.structured import OutputSchema, load_schema
 from beyond_ai.agent.session import Session, default_folder, latest, new_path
 from beyond_ai.agent.transport import HttpModelTransport
@@ -27,6 +27,9 @@ from beyond_ai.prices import ModelPrice
 from beyond_ai.spec.agent_event import AgentEvent
 from beyond_ai.spec.conversation import JsonObject
 from beyond_ai.spec.tool import Tool, ToolContext, ToolLimits
+
+if TYPE_CHECKING:
+    from beyond_ai.agent.policy.guard import Guard
 
 GATE_NAME: Final = "(approval)"
 """Hooks are called in the order of their names, and this one first."""
@@ -47,6 +50,10 @@ class Agent:
     price: ModelPrice | None
     scratch: Path
 
+    def leave(self) -> None:
+        """Tidy up when the run is over."""
+        leave(self.scratch, kept=self.session.path is not None)
+
 
 def assemble(
     options: RunOptions, emit: Callable[[AgentEvent], Awaitable[None]], warn: Warn, session: Session | None = None
@@ -63,7 +70,7 @@ def assemble(
     tools = chosen(plugged.tools, options.tools)
     rules = _rules(options, list(plugged.tools))
     schema = None if options.output_schema is None else load_schema(options.output_schema)
-    parts = _prompt_parts(options, home, warn, offer_skills="read" in tools)
+    parts = _prompt_parts(options, home, warn, rules.root, offer_skills="read" in tools)
     transport = HttpModelTransport(
         options.gateway_url,
         options.key,
@@ -75,16 +82,18 @@ def assemble(
     price = price_of(layers, session.conversation.model)
     settings = _settings(options, session, None if schema is None else schema.schema)
     approval = Approval(options.tools.approve, tools, None)
-    scratch = Path(tempfile.mkdtemp(prefix="beyond-ai-"))
+    sweep()
+    scratch = scratch_folder(session.id)
+    environment = child_environment(os.environ, options.key)
     today = datetime.now().astimezone().date()
     prompt = compose(parts, tools, options.cwd, today)
     loop = AgentLoop(
         transport=transport,
         tools=list(tools.values()),
-        hooks=[(GATE_NAME, Gate(rules, approval)), *plugged.hooks],
+        hooks=[(GATE_NAME, Gate(rules, approval, _guard(options, rules, scratch, environment))), *plugged.hooks],
         settings=settings,
         system_prompt=lambda: prompt,
-        tool_context=_tool_context(options, session, transport, rules, scratch),
+        tool_context=_tool_context(options, session, transport, Fence(rules, scratch), scratch, environment),
         checkpoint=_checkpoint(session),
         approve=approval,
         emit=emit,
@@ -133,7 +142,7 @@ def _rules(options: RunOptions, known: list[str]) -> Rules:
     )
 
 
-def _prompt_parts(options: RunOptions, home: Path, warn: Warn, *, offer_skills: bool) -> PromptParts:
+def _prompt_parts(options: RunOptions, home: Path, warn: Warn, root: Path | None, *, offer_skills: bool) -> PromptParts:
     """What the system prompt is made of; only the user's own folder, never a project's, may replace its base."""
     skills = find_skills(skill_folders(options.cwd, home), warn) if offer_skills else {}
     return PromptParts(
@@ -141,6 +150,7 @@ def _prompt_parts(options: RunOptions, home: Path, warn: Warn, *, offer_skills: 
         appended=options.append_system_prompt or tuple(filter(None, [_own_file(home, "APPEND_SYSTEM.md", warn)])),
         context=context_files(options.cwd, home, warn) if options.context_files else (),
         skills=offer(skills.values()),
+        root=root,
     )
 
 
@@ -179,12 +189,27 @@ def _settings(options: RunOptions, session: Session, schema: JsonObject | None) 
     )
 
 
-def _tool_context(
-    options: RunOptions, session: Session, transport: HttpModelTransport, rules: Rules, scratch: Path
-) -> Callable[[str], ToolContext]:
-    environment = child_environment(os.environ, options.key)
-    fence = Fence(rules, scratch)
+def _guard(
+    options: RunOptions, rules: Rules, scratch: Path, environment: Mapping[str, str]
+) -> "Callable[[], Guard] | None":
+    """Makes what asks before a command destroys something; None where none is asked for."""
 
+    def make() -> "Guard":
+        from beyond_ai.agent.policy.guard import Guard  # a start without commands is quicker by it
+
+        return Guard(rules.root or options.cwd, options.cwd, scratch, environment)
+
+    return None if options.tools.allow_destructive else make
+
+
+def _tool_context(
+    options: RunOptions,
+    session: Session,
+    transport: HttpModelTransport,
+    fence: Fence,
+    scratch: Path,
+    environment: Mapping[str, str],
+) -> Callable[[str], ToolContext]:
     def context(_call: str) -> ToolContext:
         return ToolContext(
             cwd=options.cwd,

@@ -6,6 +6,7 @@ the `result`, on every path. No line is longer than 1 MiB: what is longer is cut
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,8 @@ from beyond_ai.spec.agent_event import AgentEvent
 from beyond_ai.spec.conversation import JsonObject
 
 SCHEMA: Final = 1
+SPILLED: Final = "event-"
+"""How files begin that hold whole frames; they are for whoever reads them, also when the run is over."""
 LARGEST: Final = 1024 * 1024
 """Bytes of a line, its end included."""
 CUTS: Final = (65_536, 8_192, 512, 16)
@@ -80,10 +83,13 @@ class Frames:
         """Where the whole of a frame is put."""
         if self.scratch is None:
             return {}
-        path = self.scratch / f"event-{seq}.json"
+        path = self.scratch / f"{SPILLED}{seq}.json"
         try:
+            self.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.write_bytes(data)
         except OSError:
+            with suppress(OSError):
+                path.unlink()
             return {}
         return {"whole": str(path)}
 

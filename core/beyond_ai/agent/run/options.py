@@ -24,6 +24,7 @@ class ToolOptions:
     deny_tools: tuple[str, ...] = ()
     deny_commands: tuple[str, ...] = ()
     deny_paths: tuple[str, ...] = ()
+    allow_destructive: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

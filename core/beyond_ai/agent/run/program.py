@@ -159,7 +159,9 @@ class Program:
     def _ending(self, agent: "Agent", outcome: "RunOutcome") -> Ending:
         code = exits.exit_code(outcome.status, outcome.code, self._caught)
         if outcome.status == "done" and agent.approval.unanswered:
-            message = f"{agent.approval.unanswered} calls were denied, as nobody could be asked about them"
+            count = agent.approval.unanswered
+            denied = "1 call was denied" if count == 1 else f"{count} calls were denied"
+            message = f"{denied}, as nobody could be asked"
             return Ending(status="refused", exit_code=exits.REFUSED, code="refused", message=message)
         reason = outcome.message if self._caught is None else f"stopped by {exits.name_of(self._caught)}"
         return Ending(status=outcome.status, exit_code=code, code=outcome.code, message=reason)
@@ -234,8 +236,7 @@ class Program:
             self._view.close()
             self._tell(ending)
             if self._agent is not None:
-                with suppress(OSError):
-                    self._agent.scratch.rmdir()  # what lies in it stays: the session refers to it
+                self._agent.leave()
             self._stdout.finish(FLUSH_SECONDS)
             self._stderr.finish(FLUSH_SECONDS)
             code = self._written(ending.exit_code)

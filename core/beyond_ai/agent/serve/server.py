@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from beyond_ai.agent.run.output import Output
 from beyond_ai.agent.run.views import claim_stdout
 from beyond_ai.agent.serve import frames, queries
 from beyond_ai.agent.serve.approvals import Approvals
+from beyond_ai.agent.serve.attachments import attached
 from beyond_ai.agent.serve.reader import LARGEST, Line, StdinReader, id_in
 from beyond_ai.agent.serve.writer import LARGEST as LARGEST_OUT
 from beyond_ai.agent.serve.writer import REPLAY, Writer
@@ -90,6 +90,8 @@ class Server:
             self._writer.put(frames.Exit(code=code, reason=reason))
             self._writer.output.finish(FLUSH_SECONDS)
             sys.stderr.flush()
+            if hasattr(self, "_agent"):
+                self._agent.leave()
         finally:
             os._exit(code)
 
@@ -398,8 +400,7 @@ class Server:
         self._writer.pointer = agent.session.path
         if before is not None:
             before.session.close()
-            with suppress(OSError):
-                before.scratch.rmdir()
+            before.leave()
 
     def _warn(self, text: str) -> None:
         sys.stderr.write(f"warning: {text}\n")
@@ -422,7 +423,10 @@ def _object_in(line: Line) -> JsonObject:
 
 
 def _images(images: tuple[frames.ImageData, ...]) -> tuple[Image, ...]:
-    return tuple(Image(media_type=image.media_type, data=image.data) for image in images)
+    try:
+        return attached(images)
+    except ValueError as error:
+        raise Refused("bad_request", str(error)) from None
 
 
 def check(options: RunOptions) -> None:

@@ -64,6 +64,11 @@ async def test_attempts_are_bounded_by_time() -> None:
     assert "given up after 120 s of retries" in (outcome.message or "")
 
 
+async def test_one_attempt_is_one() -> None:
+    outcome = await Rig(ScriptedModel(overloaded()), settings=LoopSettings(retries=0)).run()
+    assert outcome.message == "the model is overloaded (given up after 1 attempt)"
+
+
 async def test_the_provider_says_how_long_to_wait() -> None:
     rig = Rig(ScriptedModel(overloaded(60.0), says("done")))
     assert (await rig.run()).status == "done"

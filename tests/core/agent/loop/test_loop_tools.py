@@ -20,7 +20,7 @@ from tests.core.agent.loop.parts import (
     until,
 )
 
-from beyond_ai import AgentHook, Allow, Tool, ToolContext, ToolError, ToolResult, Verdict
+from beyond_ai import AgentHook, Allow, Tool, ToolContext, ToolError, ToolImage, ToolResult, Verdict
 from beyond_ai.agent.loop import LoopSettings
 from beyond_ai.agent.model import BlockStop, MessageStart, TextDelta, UsageReport
 from beyond_ai.spec.agent_event import AgentEvent, Notice, ToolEnd, ToolProgress
@@ -394,3 +394,15 @@ async def test_a_tool_that_answers_a_stop_by_raising_keeps_its_words(error: Exce
     rig = Rig(ScriptedModel(says("", call("raises"))), tool("raises", raises), FAIL)
     assert (await rig.run()).status == "cancelled"
     assert "no" in rig.result().content
+
+
+async def test_an_image_that_no_provider_takes_does_not_get_into_the_history() -> None:
+    fits = ToolImage("image/png", b"small")
+
+    async def paint(arguments: Say, context: ToolContext) -> ToolResult:
+        return ToolResult("painted", images=(fits, ToolImage("image/png", b"x" * 5_000_000)))
+
+    rig = Rig(ScriptedModel(says("", call("paint")), says("done")), tool("paint", paint, Say))
+    await rig.run()
+    assert len(rig.result().images) == 1
+    assert rig.result().content == "painted\n[1 left out of 2 images: too large for a model]"

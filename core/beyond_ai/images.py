@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from beyond_ai import ToolImage
+from beyond_ai.spec.tool import ToolImage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -75,6 +75,13 @@ def prepare(kind: str, data: bytes) -> Shown:
     # Pillow has no exception of its own for a damaged file
     except Exception as error:  # noqa: BLE001
         return Shown(None, f"{kind} image that cannot be shown: it is damaged ({type(error).__name__}: {error}).")
+
+
+def too_large(data: bytes) -> bool:
+    """Whether DATA is an image beyond what every provider takes."""
+    kind = image_format(data[:PROBED])
+    size = None if kind is None else image_size(kind, data)
+    return len(data) > MAX_BYTES or (size is not None and max(size) > MAX_PIXELS_A_SIDE)
 
 
 def _fit(kind: str, data: bytes, image: "Image") -> Shown:
