@@ -95,7 +95,8 @@ class Guard:
 
     async def _lost(self, harm: Harm) -> str | None:
         follow = harm.loss == "overwritten"
-        paths = [place for path in _paths(harm.targets) if _exists(str(place := _place(path, follow=follow)))]
+        found = await asyncio.to_thread(_paths, harm.targets)  # a pattern may take long
+        paths = [place for path in found if _exists(str(place := _place(path, follow=follow)))]
         paths = [path for path in paths if not self._made(path)]
         said: list[str] = []
         if harm.loss in VERBS:
