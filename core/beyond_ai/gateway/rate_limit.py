@@ -2,7 +2,7 @@
 
 It stands before verification, which costs far more, and so counts what nobody has verified: the credential as it was
 presented. What counts is what was let through less than a second ago (`sliding_window`): no second of the whole gateway
-holds more than the ceiling, and nobody is refused unless the second before held it.
+holds more than the ceiling, and nobody is refused unless the second before held it, or wrongly, as told below.
 
 **Fixed memory.** A window of 4 lines of 4,096 rings of 128 times for credentials, and one of a single ring of 1,024 a
 line for own keys: 8.1 MiB a worker. Up to 128 and 1,024 a second a ceiling is exact; above, each worker may let through
