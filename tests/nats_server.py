@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,12 +18,24 @@ from typing import Self
 START_SECONDS = 10.0
 
 
+OLDER = "NATS_SERVER_OLDER"
+"""The variable that names an older program, as a distribution has it."""
+
+
 def binary() -> str:
     """The program: beside this Python, as the wheel has it, or on the PATH."""
     beside = Path(sys.executable).parent / "nats-server"
     found = str(beside) if beside.exists() else shutil.which("nats-server")
     assert found, "no nats-server: install the extra `test`"
     return found
+
+
+def version(program: str) -> tuple[int, ...]:
+    """The version of PROGRAM, which says `nats-server: v2.9.10`."""
+    said = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, check=True, timeout=START_SECONDS
+    ).stdout
+    return tuple(int(digits) for digits in re.findall(r"\d+", said))
 
 
 def free_port() -> int:
@@ -35,7 +48,8 @@ def free_port() -> int:
 class NatsServer:
     """A server with its data in FOLDER. Its port stays the same over restarts."""
 
-    def __init__(self, folder: Path, *options: str, jetstream: bool = True) -> None:
+    def __init__(self, folder: Path, *options: str, jetstream: bool = True, program: str | None = None) -> None:
+        self.program = program or binary()
         self.port = free_port()
         self.store = folder / "jetstream"
         self._options = [*options, *(["-js", "-sd", str(self.store)] if jetstream else [])]
@@ -49,7 +63,7 @@ class NatsServer:
     def start(self) -> Self:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [binary(), "-a", "127.0.0.1", "-p", str(self.port), *self._options], stdout=log, stderr=log
+                [self.program, "-a", "127.0.0.1", "-p", str(self.port), *self._options], stdout=log, stderr=log
             )
         ends = time.monotonic() + START_SECONDS
         while not self._greets():

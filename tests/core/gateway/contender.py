@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 
 from beyond_ai.gateway import breaker, rate_limit
 from beyond_ai.gateway.breaker import BreakerPolicy, CircuitBreaker, Permit
@@ -17,6 +18,15 @@ SECTIONS = {rate_limit.SECTION: rate_limit.WORDS, breaker.SECTION: breaker.words
 CEILING = 100
 ROUNDS = 30
 RESET = 30
+STEPS = 256
+"""Steps of a flood in a second."""
+FLOODS: dict[str, Callable[[int], int]] = {
+    "steady": lambda step: 1,
+    "bursts": lambda step: 64 if step % 64 == 0 else 0,
+    "stalls": lambda step: 4 if step % 128 < 32 else 0,
+    "trickle, then flood": lambda step: int(step % 24 == 0) if step < 200 else 2,
+}
+"""How many requests each of four processes makes in a step: about ten times the ceiling, over all."""
 
 
 class Rounds:
@@ -47,17 +57,20 @@ def flood(rows: SharedRows) -> list[int]:
     return through
 
 
-def flood_for_a_while(rows: SharedRows) -> list[tuple[float, float, bool]]:
-    """Of a flood by the real clock: when each request was made, when it was decided, and whether it passed."""
+def floods(rows: SharedRows) -> dict[str, list[tuple[float, float, bool]]]:
+    """All FLOODS by the real clock: when each request was made, when it was decided, and whether it passed."""
     rounds, limiter = Rounds(rows), RateLimiter(RateLimits(CEILING, 0), rows)
-    cells = limiter.cells("sk-fake-flooding")
-    asked = []
+    cells = {arrivals: limiter.cells(arrivals) for arrivals in FLOODS}
+    asked: dict[str, list[tuple[float, float, bool]]] = {arrivals: [] for arrivals in FLOODS}
     rounds.meet()
-    ends = time.monotonic() + 2.6
-    while (now := time.monotonic()) < ends:
-        admitted = limiter.admit(cells, True, now) is None
-        asked.append((now, time.monotonic(), admitted))
-        time.sleep(0.004)
+    begun = time.monotonic()
+    for step in range(int(2.6 * STEPS)):
+        for arrivals, times in FLOODS.items():
+            for _ in range(times(step)):
+                now = time.monotonic()
+                admitted = limiter.admit(cells[arrivals], True, now) is None
+                asked[arrivals].append((now, time.monotonic(), admitted))
+        time.sleep(max(0.0, begun + (step + 1) / STEPS - time.monotonic()))
     return asked
 
 
@@ -84,5 +97,5 @@ def probe(rows: SharedRows) -> list[int]:
 
 if __name__ == "__main__":
     block = SharedRows(int(sys.argv[1]), int(sys.argv[2]), SECTIONS, int(sys.argv[3]))
-    contest = {"flood": flood, "flood for a while": flood_for_a_while, "probe": probe}[sys.argv[4]]
+    contest = {"flood": flood, "floods": floods, "probe": probe}[sys.argv[4]]
     print(json.dumps(contest(block)))

@@ -1,5 +1,6 @@
 """A server for each test, and stores that watch it with little patience."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js.api import StorageType, StreamConfig
 from nats.js.client import JetStreamContext
-from tests.nats_server import NatsServer, Partition, until
+from tests.nats_server import OLDER, NatsServer, Partition, binary, until
 
 from beyond_ai import DenyReason, DenySet, NatsSettings
 from beyond_ai_plugins.deny.nats.plugin import NatsConfig
@@ -102,8 +103,20 @@ class ControlPlane:
 
 
 @pytest.fixture
-def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
-    with NatsServer(tmp_path) as server:
+def nats_program() -> str:
+    return binary()
+
+
+@pytest.fixture
+def older_program() -> str:
+    if not os.environ.get(OLDER):
+        pytest.skip(f"{OLDER} names no older nats-server")
+    return os.environ[OLDER]
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path, nats_program: str) -> Iterator[NatsServer]:
+    with NatsServer(tmp_path, program=nats_program) as server:
         yield server
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from nats.js.api import StreamConfig
-from tests.nats_server import NatsServer, free_port
+from tests.nats_server import NatsServer, free_port, version
 from tests.plugins.deny.conftest import STREAM, ControlPlane, Watch
 from typer.testing import CliRunner
 
@@ -69,6 +69,17 @@ async def test_a_bucket_without_expiry_says_so(nats_server: NatsServer, control_
     result = _beyond_ai(nats_server, "add", "42", "--ttl", "60")
     assert "error: --ttl needs a bucket that lets entries expire" in result.stderr
     assert result.returncode == 1
+
+
+def test_an_older_server_says_so(older_program: str, tmp_path: Path) -> None:
+    if version(older_program) >= (2, 11):
+        pytest.skip("this one lets entries expire")
+    with NatsServer(tmp_path, program=older_program) as server:
+        result = _beyond_ai(server, "add", "42", "--ttl", "60")
+        assert "error: --ttl needs nats-server 2.11 or newer, and this one is 2." in result.stderr
+        assert result.returncode == 1
+        assert _beyond_ai(server, "add", "42").returncode == 0
+        assert "tenant  42" in _beyond_ai(server, "list").stdout
 
 
 PROGRAM = """

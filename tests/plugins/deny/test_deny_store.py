@@ -1,4 +1,4 @@
-"""The store on a real server: what is written gets into the set, and whatever happens to the server, it ends right."""
+"""The store on a real server, and on an older one: what is written gets into the set, whatever happens there."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from statistics import median
 
 import pytest
-from tests.nats_server import NatsServer, Partition, until
+from tests.nats_server import NatsServer, Partition, binary, until, version
 from tests.plugins.deny.conftest import STREAM, SUBJECT, ControlPlane, Watch
 
 from beyond_ai import Context, DenyStore, NatsSettings
@@ -15,6 +15,19 @@ from beyond_ai_plugins.deny.nats.plugin import NatsConfig, beyond_deny_stores
 from beyond_ai_plugins.deny.nats.store import Backoff
 
 NewWatch = Callable[..., Watch]
+
+
+@pytest.fixture(params=["wheel", "older"])
+def nats_program(request: pytest.FixtureRequest) -> str:
+    """Each test here is run on the server of the wheel, and on an older one where there is one."""
+    return binary() if request.param == "wheel" else str(request.getfixturevalue("older_program"))
+
+
+@pytest.fixture
+def message_lifetimes(nats_program: str) -> None:
+    """For a test that sets a lifetime for one message."""
+    if version(nats_program) < (2, 11):
+        pytest.skip("a message has no lifetime of its own before nats-server 2.11")
 
 
 async def test_the_component_makes_a_store() -> None:
@@ -203,6 +216,7 @@ async def test_a_pause_that_is_noticed(nats_server: NatsServer, control_plane: C
     await found.denies(1, 2)
 
 
+@pytest.mark.usefixtures("message_lifetimes")
 async def test_an_expiry_with_a_marker(control_plane: ControlPlane, watch: NewWatch) -> None:
     found = await (await watch().start()).ready()  # which makes the bucket, with markers
     await control_plane.put("blackhole.1", Nats_TTL="1s")
@@ -213,6 +227,7 @@ async def test_an_expiry_with_a_marker(control_plane: ControlPlane, watch: NewWa
     assert found.store._scanned is scanned
 
 
+@pytest.mark.usefixtures("message_lifetimes")
 async def test_an_expiry_without_a_marker(control_plane: ControlPlane, watch: NewWatch) -> None:
     await control_plane.bucket(allow_msg_ttl=True)
     found = await (await watch(rescan_secs=0.2).start()).ready()
