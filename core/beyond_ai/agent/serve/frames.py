@@ -8,6 +8,8 @@ from beyond_ai.agent.policy.approval import Answer
 from beyond_ai.spec.conversation import ThinkingLevel
 
 PROTOCOL: Final = 1
+LONGEST_ID: Final = 1_000
+"""Characters of an id: it comes back in frames that have a bound."""
 
 
 class Frame(BaseModel):
@@ -19,7 +21,7 @@ class Frame(BaseModel):
 class Command(Frame):
     """A frame to the agent; `id` comes back with the answer."""
 
-    id: str | None = None
+    id: str | None = Field(default=None, max_length=LONGEST_ID)
 
 
 class ImageData(Frame):
@@ -124,11 +126,12 @@ class SetThinking(Command):
 
 
 class SwitchBranch(Command):
-    """Go on from an earlier entry of the session."""
+    """Go on from an earlier entry of the session; a summary tells the model of the branch that is left."""
 
     type: Literal["switch_branch"]
     target_id: str
     summarize: bool = True
+    custom_instructions: str | None = None
 
 
 class Approve(Command):
