@@ -3,11 +3,13 @@
 import json
 import os
 import select
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from tests.agent.agent_process import COMMAND, MODELS, Frame, Place
+from tests.agent.agent_process import COMMAND, CRADLE, MODELS, Frame, Place
 
 
 class Served:
@@ -29,12 +31,19 @@ class Served:
         while b"\n" not in self._held:
             assert select.select([self.process.stdout], [], [], 20)[0], f"it stands still after {self.seen[-3:]}"
             piece = os.read(self.process.stdout.fileno(), 65_536)
-            assert piece, f"it has ended after {self.seen[-3:]}"
+            if not piece:
+                raise EOFError(f"it has ended after {self.seen[-3:]}")
             self._held += piece
         line, _, self._held = self._held.partition(b"\n")
         assert len(line) < 1024 * 1024
         self.seen.append(json.loads(line))
         return self.seen[-1]
+
+    def drain(self) -> None:
+        """Take what is left in the pipe of a process that has ended."""
+        with suppress(EOFError):
+            while True:
+                self.next()
 
     def until(self, found: Callable[[Frame], object]) -> Frame:
         while not found(frame := self.next()):
@@ -53,6 +62,12 @@ class Served:
         self.send({"id": ident, "type": command, **members})
         return self.answer(ident)
 
+    def kill(self) -> None:
+        """Let it end at once, if it has not; a process that it was forked for ends with it."""
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(int(str(self.seen[0]["pid"])) if self.seen else self.process.pid, signal.SIGKILL)
+
     def end(self) -> int:
         assert self.process.stdin is not None
         self.process.stdin.close()
@@ -62,13 +77,18 @@ class Served:
 
 @contextmanager
 def served(place: Place, *words: str, environment: dict[str, str] | None = None) -> Iterator[Served]:
-    arguments = [str(COMMAND), "agent", "serve", "--model", MODELS["messages"], *words]
+    """An agent that is ready; forked by the nursery of PLACE, where its environment allows it."""
+    environ = place.environ(environment)
+    arguments = [str(COMMAND)]
+    if place.nursery is not None and "PYTHONPATH" not in environ:
+        arguments = [sys.executable, "-I", "-S", str(CRADLE), str(place.nursery)]
+    arguments += ["agent", "serve", "--model", MODELS["messages"], *words]
     with subprocess.Popen(
-        arguments, cwd=place.cwd, env=place.environ(environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        arguments, cwd=place.cwd, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
+        far = Served(process)
         try:
-            far = Served(process)
             assert far.next()["type"] == "ready"
             yield far
         finally:
-            process.kill()
+            far.kill()

@@ -9,7 +9,6 @@ from tests.agent.conftest import Model
 from tests.agent.plugins import install
 from tests.agent.serve_process import served
 
-from beyond_ai.agent.serve.frames import COMMANDS
 from beyond_ai.client import AgentClient, AgentFailed
 from beyond_ai.testing.model import says, tool_call, uses
 
@@ -203,39 +202,6 @@ def test_a_hook_that_asks_becomes_a_request(place: Place, model: Model, tmp_path
         far.send({"id": "2", "type": "abort"})
         assert far.until(lambda frame: frame["type"] == "approval_resolved")["by"] == "cancelled"
         assert far.answer("2")["success"] is True
-
-
-MEMBERS: dict[str, Frame] = {
-    "steer": {"message": "x"}, "follow_up": {"message": "x"}, "switch_session": {"session_id": "x"},
-    "set_session_name": {"title": "x"}, "set_model": {"model": "claude-sonnet-4-5"}, "set_thinking": {"budget": 4096},
-    "switch_branch": {"target_id": "x"}, "approve": {"request_id": "x", "decision": "allow"}, "attach": {"from_seq": 0},
-}  # fmt: skip
-REFUSED_IN_A_RUN = {
-    "prompt": "busy", "new_session": "busy", "switch_session": "busy", "fork": "busy", "compact": "busy",
-    "switch_branch": "busy", "approve": "already_resolved",
-}  # fmt: skip
-REFUSED_IN_REST = {
-    "steer": "idle", "follow_up": "idle", "switch_session": "no_repository", "fork": "no_repository",
-    "switch_branch": "session", "approve": "already_resolved",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("running", [False, True])
-def test_every_command_has_one_answer(place: Place, model: Model, *, running: bool) -> None:
-    model(uses(tool_call("bash", command="sleep 60")))
-    with served(place) as far:
-        if running:
-            far.send({"id": "run", "type": "prompt", "message": "hi"})
-            far.event("tool_start")
-        refused = REFUSED_IN_A_RUN if running else REFUSED_IN_REST
-        for name in sorted(COMMANDS - {"abort"} - (set() if running else {"prompt"})):
-            members = {"message": "x"} if name == "prompt" else MEMBERS.get(name, {})
-            answer = far.ask(name, name, **members)
-            assert (answer["command"], answer.get("code")) == (name, refused.get(name))
-            if members:
-                assert far.ask(name, f"{name}-bad", **dict.fromkeys(members, -0.5))["success"] is False
-        answered = [frame["id"] for frame in far.seen if frame["type"] == "response"]
-        assert len(answered) == len(set(answered))
 
 
 async def test_the_client(place: Place, model: Model) -> None:

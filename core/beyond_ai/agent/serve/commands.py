@@ -46,8 +46,8 @@ class Commands:
         name, ident = "?", None
         try:
             value = _object_in(line)
-            given, kind = value.get("id"), value.get("type")
-            ident = given if isinstance(given, str) and len(given) <= frames.LONGEST_ID else None
+            kind = value.get("type")
+            ident = _id_of(value)
             name = kind[:200] if isinstance(kind, str) else "?"
             data = self._do(name, self._read(value))
         except Exception as error:  # noqa: BLE001 - each is told, and the next command is taken
@@ -242,6 +242,14 @@ def _object_in(line: Line) -> JsonObject:
     if not isinstance(value, dict):
         raise Refused("bad_request", "invalid JSON: a command is an object")
     return value
+
+
+def _id_of(value: JsonObject) -> str | None:
+    """The id in VALUE where it can be given back as it is: half a surrogate pair cannot."""
+    given = value.get("id")
+    if not isinstance(given, str) or len(given) > frames.LONGEST_ID:
+        return None
+    return given if given == given.encode(errors="replace").decode() else None
 
 
 def _images(images: tuple[frames.ImageData, ...]) -> tuple[Image, ...]:
