@@ -1,5 +1,6 @@
 """`agent serve` as a process, with a real gateway and a scripted model behind it."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -181,6 +182,25 @@ def test_many_messages_come_in_pages(place: Place, model: Model) -> None:
             data = far.ask("get_messages", since=data["next_since"])["data"]  # type: ignore[assignment]
             found += [message["role"] for message in data["messages"]]  # type: ignore[attr-defined]
         assert found == ["user", "assistant"] * 3
+
+
+def test_many_sessions_come_in_pages(place: Place) -> None:
+    folder = place.home / "sessions"
+    folder.mkdir()
+    for number in range(3_000):
+        header = {"type": "session", "version": 1, "id": f"{number:032}", "cwd": "/srv/" + "x" * 300, "model": "m"}
+        (folder / f"{number}.jsonl").write_text(json.dumps(header) + "\n")
+    with served(place, "--session-dir", str(folder)) as far:
+        found: list[str] = []
+        data: Frame = {"next_offset": 0}
+        while "next_offset" in data:
+            data = far.ask("list_sessions", offset=data["next_offset"])["data"]  # type: ignore[assignment]
+            found += [session["id"] for session in data["sessions"]]  # type: ignore[attr-defined]
+        assert len(found) == len(set(found)) == 3_001
+        some = far.ask("list_sessions", offset=1, limit=2)["data"]
+        assert [session["id"] for session in some["sessions"]] == found[1:3]  # type: ignore[index]
+        assert some["next_offset"] == 3  # type: ignore[index]
+        assert far.ask("set_session_name", title="x" * 1_001)["code"] == "bad_request"
 
 
 def test_a_hook_that_asks_becomes_a_request(place: Place, model: Model, tmp_path: Path) -> None:

@@ -102,6 +102,8 @@ class Commands:
                 return self._abort(command)
             case frames.GetMessages():
                 return queries.messages(self._agent, command.since)
+            case frames.ListSessions():
+                return self._sessions.list(command.offset, command.limit)
             case frames.Plain():
                 return self._ask(command.type)
             case frames.Approve():
@@ -136,8 +138,6 @@ class Commands:
                 return {"models": queries.models(conversation.model)}
             case "list_branches":
                 return {"branches": queries.branches(agent)}
-            case "list_sessions":
-                return self._sessions.list()
             case "clear_queue":
                 return {"cleared": list(agent.loop.control.clear("steer", "follow_up"))}
             case _:

@@ -8,6 +8,8 @@ from beyond_ai.agent.policy.approval import Answer
 from beyond_ai.spec.conversation import ThinkingLevel
 
 PROTOCOL: Final = 1
+LONGEST_NAME: Final = 1_000
+"""Characters of a session's name, which stands in its file again and again."""
 LONGEST_ID: Final = 1_000
 """Characters of an id: it comes back in frames that have a bound."""
 
@@ -66,7 +68,6 @@ class Plain(Command):
         "abort",
         "get_state",
         "new_session",
-        "list_sessions",
         "get_last_assistant_text",
         "get_session_stats",
         "get_commands",
@@ -81,6 +82,14 @@ class GetMessages(Command):
 
     type: Literal["get_messages"]
     since: str | None = None
+
+
+class ListSessions(Command):
+    """The sessions that can be switched to, from number `offset` on, at most `limit` of them."""
+
+    type: Literal["list_sessions"]
+    offset: int = Field(default=0, ge=0)
+    limit: int | None = Field(default=None, ge=1)
 
 
 class SwitchSession(Command):
@@ -101,7 +110,7 @@ class SetSessionName(Command):
     """Name the session."""
 
     type: Literal["set_session_name"]
-    title: str
+    title: str = Field(max_length=LONGEST_NAME)
 
 
 class Compact(Command):
@@ -155,6 +164,7 @@ AnyCommand = Annotated[
     | Said
     | Plain
     | GetMessages
+    | ListSessions
     | SwitchSession
     | Fork
     | SetSessionName

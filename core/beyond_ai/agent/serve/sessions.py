@@ -28,10 +28,13 @@ class Sessions:
         self._repository: Final = None if options.session.folder is None else SessionRepository(options.session.folder)
         self.agent = self._assembled(None if self._repository is None else self._fresh())
 
-    def list(self) -> JsonObject:
-        """All that can be switched to."""
-        listed = [] if self._repository is None else self._repository.list()
-        return {"sessions": [info.as_json() for info in listed]}
+    def list(self, offset: int, limit: int | None) -> JsonObject:
+        """What can be switched to, from number OFFSET on: LIMIT sessions, or as many as go into one frame."""
+        listed = [] if self._repository is None else [info.as_json() for info in self._repository.list()]
+        sessions = queries.page(listed[offset : None if limit is None else offset + limit])
+        following = offset + len(sessions)
+        answer: JsonObject = {"sessions": sessions}
+        return answer if following >= len(listed) else answer | {"next_offset": following}
 
     def new(self) -> JsonObject:
         """Begin a session. A single file keeps its id, and what there was as a branch."""
