@@ -187,7 +187,7 @@ def test_many_messages_come_in_pages(place: Place, model: Model) -> None:
 def test_many_sessions_come_in_pages(place: Place) -> None:
     folder = place.home / "sessions"
     folder.mkdir()
-    for number in range(3_000):
+    for number in range(1_500):
         header = {"type": "session", "version": 1, "id": f"{number:032}", "cwd": "/srv/" + "x" * 300, "model": "m"}
         (folder / f"{number}.jsonl").write_text(json.dumps(header) + "\n")
     with served(place, "--session-dir", str(folder)) as far:
@@ -196,7 +196,7 @@ def test_many_sessions_come_in_pages(place: Place) -> None:
         while "next_offset" in data:
             data = far.ask("list_sessions", offset=data["next_offset"])["data"]  # type: ignore[assignment]
             found += [session["id"] for session in data["sessions"]]  # type: ignore[attr-defined]
-        assert len(found) == len(set(found)) == 3_001
+        assert len(found) == len(set(found)) == 1_501
         some = far.ask("list_sessions", offset=1, limit=2)["data"]
         assert [session["id"] for session in some["sessions"]] == found[1:3]  # type: ignore[index]
         assert some["next_offset"] == 3  # type: ignore[index]

@@ -23,7 +23,9 @@ from beyond_ai.version import VERSION
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CANCEL_SECONDS: Final = 5.0
 FLUSH_SECONDS: Final = 0.5
-CAPABILITIES: Final = ("ack", "seq", "attach", "approvals", "queries_while_running", "clear_queue", "exit")
+CAPABILITIES: Final = (
+    "ack", "seq", "attach", "approvals", "queries_while_running", "clear_queue", "branch_summaries", "exit"
+)  # fmt: skip
 
 
 class Server:
