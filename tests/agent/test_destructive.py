@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.agent.agent_process import Place
 from tests.agent.conftest import Model
+from tests.agent.serve_process import served
 from tests.agent.test_gates import on_terminal
-from tests.agent.test_serve import served
 
 from beyond_ai.testing.model import says, tool_call, uses
 

@@ -3,87 +3,18 @@
 import base64
 import io
 import json
-import os
-import select
 import signal
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.agent.agent_process import COMMAND, MODELS, Frame, Place, played
 from tests.agent.conftest import Model
 from tests.agent.plugins import install
+from tests.agent.serve_process import served
 
-from beyond_ai.agent.serve.frames import COMMANDS
 from beyond_ai.client import AgentClient, AgentFailed
 from beyond_ai.spec.conversation import Image
 from beyond_ai.testing.model import says, tool_call, uses
-
-
-class Served:
-    """The far end of the pipes."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        self.process = process
-        self.seen: list[Frame] = []
-        self._held = b""
-
-    def send(self, *commands: Frame | bytes) -> None:
-        assert self.process.stdin is not None
-        for command in commands:
-            self.process.stdin.write(command if isinstance(command, bytes) else json.dumps(command).encode() + b"\n")
-        self.process.stdin.flush()
-
-    def next(self) -> Frame:
-        assert self.process.stdout is not None
-        while b"\n" not in self._held:
-            assert select.select([self.process.stdout], [], [], 20)[0], f"it stands still after {self.seen[-3:]}"
-            piece = os.read(self.process.stdout.fileno(), 65_536)
-            assert piece, f"it has ended after {self.seen[-3:]}"
-            self._held += piece
-        line, _, self._held = self._held.partition(b"\n")
-        assert len(line) < 1024 * 1024
-        self.seen.append(json.loads(line))
-        return self.seen[-1]
-
-    def until(self, found: Callable[[Frame], object]) -> Frame:
-        while not found(frame := self.next()):
-            pass
-        return frame
-
-    def answer(self, ident: str) -> Frame:
-        return self.until(lambda frame: frame["type"] == "response" and frame.get("id") == ident)
-
-    def event(self, kind: str) -> Frame:
-        event = self.until(lambda frame: frame["type"] == "event" and frame["event"]["kind"] == kind)["event"]  # type: ignore[index]
-        assert isinstance(event, dict)
-        return event
-
-    def ask(self, command: str, ident: str = "q", **members: object) -> Frame:
-        self.send({"id": ident, "type": command, **members})
-        return self.answer(ident)
-
-    def end(self) -> int:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.until(lambda frame: frame["type"] == "exit")
-        return self.process.wait(10)
-
-
-@contextmanager
-def served(place: Place, *words: str, environment: dict[str, str] | None = None) -> Iterator[Served]:
-    arguments = [str(COMMAND), "agent", "serve", "--model", MODELS["messages"], *words]
-    with subprocess.Popen(
-        arguments, cwd=place.cwd, env=place.environ(environment), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        try:
-            far = Served(process)
-            assert far.next()["type"] == "ready"
-            yield far
-        finally:
-            process.kill()
 
 
 def test_the_worked_exchange(place: Place, model: Model) -> None:
@@ -256,6 +187,25 @@ def test_many_messages_come_in_pages(place: Place, model: Model) -> None:
         assert found == ["user", "assistant"] * 3
 
 
+def test_many_sessions_come_in_pages(place: Place) -> None:
+    folder = place.home / "sessions"
+    folder.mkdir()
+    for number in range(1_500):
+        header = {"type": "session", "version": 1, "id": f"{number:032}", "cwd": "/srv/" + "x" * 300, "model": "m"}
+        (folder / f"{number}.jsonl").write_text(json.dumps(header) + "\n")
+    with served(place, "--session-dir", str(folder)) as far:
+        found: list[str] = []
+        data: Frame = {"next_offset": 0}
+        while "next_offset" in data:
+            data = far.ask("list_sessions", offset=data["next_offset"])["data"]  # type: ignore[assignment]
+            found += [session["id"] for session in data["sessions"]]  # type: ignore[attr-defined]
+        assert len(found) == len(set(found)) == 1_501
+        some = far.ask("list_sessions", offset=1, limit=2)["data"]
+        assert [session["id"] for session in some["sessions"]] == found[1:3]  # type: ignore[index]
+        assert some["next_offset"] == 3  # type: ignore[index]
+        assert far.ask("set_session_name", title="x" * 1_001)["code"] == "bad_request"
+
+
 def test_a_hook_that_asks_becomes_a_request(place: Place, model: Model, tmp_path: Path) -> None:
     source = """
         from beyond_ai import AgentHook, Ask, Component, hookimpl
@@ -294,39 +244,6 @@ def test_an_image_that_is_too_large_does_not_spoil_the_session(place: Place, mod
     first, second = (block for block in playing.asked[0].messages[0].content if isinstance(block, Image))
     assert pillow.open(io.BytesIO(base64.b64decode(first.data))).size == (2_000, 1_000)
     assert second.data == "aGk="
-
-
-MEMBERS: dict[str, Frame] = {
-    "steer": {"message": "x"}, "follow_up": {"message": "x"}, "switch_session": {"session_id": "x"},
-    "set_session_name": {"title": "x"}, "set_model": {"model": "claude-sonnet-4-5"}, "set_thinking": {"budget": 4096},
-    "switch_branch": {"target_id": "x"}, "approve": {"request_id": "x", "decision": "allow"}, "attach": {"from_seq": 0},
-}  # fmt: skip
-REFUSED_IN_A_RUN = {
-    "prompt": "busy", "new_session": "busy", "switch_session": "busy", "fork": "busy", "compact": "busy",
-    "switch_branch": "busy", "approve": "already_resolved",
-}  # fmt: skip
-REFUSED_IN_REST = {
-    "steer": "idle", "follow_up": "idle", "switch_session": "no_repository", "fork": "no_repository",
-    "switch_branch": "session", "approve": "already_resolved",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("running", [False, True])
-def test_every_command_has_one_answer(place: Place, model: Model, *, running: bool) -> None:
-    model(uses(tool_call("bash", command="sleep 60")))
-    with served(place) as far:
-        if running:
-            far.send({"id": "run", "type": "prompt", "message": "hi"})
-            far.event("tool_start")
-        refused = REFUSED_IN_A_RUN if running else REFUSED_IN_REST
-        for name in sorted(COMMANDS - {"abort"} - (set() if running else {"prompt"})):
-            members = {"message": "x"} if name == "prompt" else MEMBERS.get(name, {})
-            answer = far.ask(name, name, **members)
-            assert (answer["command"], answer.get("code")) == (name, refused.get(name))
-            if members:
-                assert far.ask(name, f"{name}-bad", **dict.fromkeys(members, -0.5))["success"] is False
-        answered = [frame["id"] for frame in far.seen if frame["type"] == "response"]
-        assert len(answered) == len(set(answered))
 
 
 async def test_the_client(place: Place, model: Model) -> None:

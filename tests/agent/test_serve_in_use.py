@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.agent.agent_process import Frame, Place
 from tests.agent.conftest import Model
-from tests.agent.test_serve import served
+from tests.agent.serve_process import served
 
 from beyond_ai.testing.model import says, tool_call, uses
 

@@ -102,6 +102,20 @@ class AgentLoop:
         finally:
             self.control.end()
 
+    async def summarise(
+        self, conversation: Conversation, messages: tuple[Message, ...], instructions: str | None = None
+    ) -> str:
+        """MESSAGES, which CONVERSATION is about to leave behind, as its model condenses them.
+
+        Raises RuntimeError when a run is going on, and ModelFailure, with the code `cancelled` where it was stopped.
+        """
+        stop = self.control.begin()
+        self._emitter.begin()
+        try:
+            return await orderly(Run(self._parts, conversation, stop).summarise(messages, instructions), stop)
+        finally:
+            self.control.end()
+
     async def rewrite_payload(self, payload: JsonObject) -> JsonObject:
         """PAYLOAD, the body of a request in its provider's words, as the hooks want it: for the transport to call."""
         return await self._hooks.payload(payload)

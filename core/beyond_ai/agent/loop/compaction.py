@@ -1,6 +1,7 @@
 """Keeps a conversation within its model's window: what is older becomes a summary by the same model."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 from beyond_ai.agent.failure import ModelFailure
@@ -9,31 +10,24 @@ from beyond_ai.agent.loop.conversation import CompactionReason, Conversation
 from beyond_ai.agent.loop.definitions import ToolSet
 from beyond_ai.agent.loop.emitter import Emitter
 from beyond_ai.agent.loop.history import CONTINUE
-from beyond_ai.agent.loop.patience import Patience
 from beyond_ai.agent.loop.requests import Requests
 from beyond_ai.agent.loop.settings import Clock, LoopSettings
 from beyond_ai.agent.loop.size import CHARS_PER_TOKEN, message_tokens
 from beyond_ai.agent.loop.stop import Stopped
-from beyond_ai.agent.loop.summary_prompts import MORE, PREFIX, SYSTEM, WHOLE, block, stand_in
-from beyond_ai.agent.loop.transcript import clip, transcript
-from beyond_ai.agent.model import ModelRequest
+from beyond_ai.agent.loop.summariser import Summariser
+from beyond_ai.agent.loop.summary_prompts import PREFIX, stand_in
+from beyond_ai.agent.loop.transcript import clip
 from beyond_ai.spec.agent_event import Compacted, CompactionFailed, CompactionStart
 from beyond_ai.spec.conversation import Message, Text
 
 CompactionResult = Literal["compacted", "too_small", "already_compacted", "failed", "cancelled"]
 
-SUMMARY_SHARE: Final = 0.8
-"""Of the reserve, for a summary."""
 PREFIX_SHARE: Final = 0.5
 """Of the reserve, for the summary of a turn's first part."""
 REQUEST_SHARE: Final = 0.25
 """Of what is kept, for a request that is carried over word for word; a longer one loses its middle."""
 GROWTH_SHARE: Final = 0.03
 """Of the window: how much a conversation grows after a compaction that failed before another is tried."""
-MARGIN_TOKENS: Final = 2_048
-"""Left free beside the transcript, for instructions."""
-TRANSCRIPT_CHARS_PER_TOKEN: Final = 3
-"""Careful, since a transcript that is too long is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +61,7 @@ class Compactor:
         self._tools = tools
         self._emitter = emitter
         self._settings = settings
-        self._clock = clock
+        self._summariser = Summariser(conversation=conversation, requests=requests, settings=settings, clock=clock)
         self._overhead = overhead
         self._useless = False
         self._failed_at = 0
@@ -138,13 +132,14 @@ class Compactor:
     async def _draft(self, chosen: Plan, sizes: Sizes, window: int, instructions: str | None) -> _Draft:
         previous = self._conversation.compaction
         before = previous.summary if previous else ""
+        summariser = partial(self._summariser.summary, sizes=sizes, window=window, instructions=instructions)
         if chosen.history:
-            summary = await self._summarise(chosen.history, sizes, window, SUMMARY_SHARE, before, instructions)
+            summary = await summariser(chosen.history, previous=before)
             if chosen.prefix:
-                part = await self._summarise(chosen.prefix, sizes, window, PREFIX_SHARE, "", instructions, ask=PREFIX)
+                part = await summariser(chosen.prefix, share=PREFIX_SHARE, ask=PREFIX)
                 summary = f"{summary}\n\n## Turn In Progress\n{part}"
         else:
-            summary = await self._summarise(chosen.prefix, sizes, window, SUMMARY_SHARE, before, instructions)
+            summary = await summariser(chosen.prefix, previous=before)
 
         older = self._conversation.kept[: chosen.kept_from]
         messages = [entry.message for entry in older]
@@ -165,40 +160,6 @@ class Compactor:
         )
         message = Message(role="user", content=(Text(text=text),))
         return _Draft(message, summary, original, current, read_files, modified_files)
-
-    async def _summarise(
-        self,
-        messages: tuple[Message, ...],
-        sizes: Sizes,
-        window: int,
-        share: float,
-        previous: str,
-        instructions: str | None,
-        *,
-        ask: str = "",
-    ) -> str:
-        room = sizes.summary_tokens(share)
-        chars = max(1_024, min(sizes.window, window) - room - MARGIN_TOKENS) * TRANSCRIPT_CHARS_PER_TOKEN
-        text = transcript(messages, chars)
-        if previous:
-            prompt = block("previous-summary", previous) + block("new-activity", text) + f"\n\n{ask or MORE}"
-        else:
-            prompt = block("conversation", text) + f"\n\n{ask or WHOLE}"
-        if instructions:
-            prompt += f"\n\nThe user adds: {instructions}"
-        request = ModelRequest(
-            model=self._conversation.model,
-            system=SYSTEM,
-            messages=(Message(role="user", content=(Text(text=prompt.lstrip()),)),),
-            max_tokens=room,
-            thinking="off",
-        )
-        answer = await self._requests.answer(request, Patience(self._settings, self._clock), show=False)
-        self._requests.discard("compaction")
-        summary = "".join(part.text for part in answer.content if isinstance(part, Text)).strip()
-        if not summary or answer.stop_reason == "refusal":
-            raise ModelFailure("internal", "the model wrote no summary")
-        return summary
 
     def _apply(self, chosen: Plan, draft: _Draft, reason: CompactionReason, before: int) -> int:
         """Put DRAFT in place; return the estimated size after it."""

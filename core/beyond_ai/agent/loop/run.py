@@ -18,6 +18,7 @@ from beyond_ai.agent.loop.repeats import Repeats
 from beyond_ai.agent.loop.requests import Requests
 from beyond_ai.agent.loop.size import definition_tokens, tokens
 from beyond_ai.agent.loop.stop import INTERRUPTIONS, Stop, Stopped
+from beyond_ai.agent.loop.summariser import Summariser
 from beyond_ai.agent.loop.tally import BudgetUsed, Tally, seconds_used
 from beyond_ai.agent.loop.tool_phase import ToolPhase
 from beyond_ai.spec.agent_event import (
@@ -114,6 +115,23 @@ class Run:
             result = "cancelled"
         await self._save()
         return result
+
+    async def summarise(self, messages: tuple[Message, ...], instructions: str | None) -> str:
+        """MESSAGES, condensed because somebody asked for it. Raises ModelFailure."""
+        parts = self._parts
+        sizes = Sizes.of(parts.settings.compaction, parts.transport.facts(self._conversation.model))
+        summariser = Summariser(
+            conversation=self._conversation, requests=self._requests, settings=parts.settings, clock=parts.clock
+        )
+        try:
+            return await summariser.summary(messages, sizes, window=sizes.window, instructions=instructions)
+        except Stopped:
+            raise ModelFailure("cancelled", "the summary was cancelled") from None
+        except BudgetUsed as used:
+            raise ModelFailure("budget", str(used)) from None
+        finally:
+            self._requests.discard()
+            await self._save()
 
     # the way through
 

@@ -8,6 +8,10 @@ from beyond_ai.agent.policy.approval import Answer
 from beyond_ai.spec.conversation import ThinkingLevel
 
 PROTOCOL: Final = 1
+LONGEST_NAME: Final = 1_000
+"""Characters of a session's name, which stands in its file again and again."""
+LONGEST_ID: Final = 1_000
+"""Characters of an id: it comes back in frames that have a bound."""
 
 
 class Frame(BaseModel):
@@ -19,7 +23,7 @@ class Frame(BaseModel):
 class Command(Frame):
     """A frame to the agent; `id` comes back with the answer."""
 
-    id: str | None = None
+    id: str | None = Field(default=None, max_length=LONGEST_ID)
 
 
 class ImageData(Frame):
@@ -64,7 +68,6 @@ class Plain(Command):
         "abort",
         "get_state",
         "new_session",
-        "list_sessions",
         "get_last_assistant_text",
         "get_session_stats",
         "get_commands",
@@ -79,6 +82,14 @@ class GetMessages(Command):
 
     type: Literal["get_messages"]
     since: str | None = None
+
+
+class ListSessions(Command):
+    """The sessions that can be switched to, from number `offset` on, at most `limit` of them."""
+
+    type: Literal["list_sessions"]
+    offset: int = Field(default=0, ge=0)
+    limit: int | None = Field(default=None, ge=1)
 
 
 class SwitchSession(Command):
@@ -99,7 +110,7 @@ class SetSessionName(Command):
     """Name the session."""
 
     type: Literal["set_session_name"]
-    title: str
+    title: str = Field(max_length=LONGEST_NAME)
 
 
 class Compact(Command):
@@ -124,11 +135,12 @@ class SetThinking(Command):
 
 
 class SwitchBranch(Command):
-    """Go on from an earlier entry of the session."""
+    """Go on from an earlier entry of the session; a summary tells the model of the branch that is left."""
 
     type: Literal["switch_branch"]
     target_id: str
     summarize: bool = True
+    custom_instructions: str | None = None
 
 
 class Approve(Command):
@@ -152,6 +164,7 @@ AnyCommand = Annotated[
     | Said
     | Plain
     | GetMessages
+    | ListSessions
     | SwitchSession
     | Fork
     | SetSessionName

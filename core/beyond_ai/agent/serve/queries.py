@@ -1,5 +1,6 @@
 """Answers to commands that only read."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from beyond_ai.agent.run.options import DEFAULT_MODEL
 from beyond_ai.spec.conversation import JsonObject, Message
 
 PAGE: Final = 900_000
-"""Bytes of messages in one answer; a frame holds 1 MiB."""
+"""Bytes of what one answer lists; a frame holds 1 MiB."""
 
 
 def messages_of(conversation: Conversation) -> list[MessageEntry]:
@@ -58,16 +59,21 @@ def messages(agent: Agent, since: str | None) -> JsonObject:
     found = messages_of(agent.session.conversation)
     ids = [entry.id for entry in found]
     start = ids.index(since) + 1 if since in ids else 0
-    members: list[JsonObject] = []
-    size = 0
-    for entry in found[start:]:
-        value = {"id": entry.id, **_members(entry.message)}
-        size += len(json_line(value))
-        if members and size > PAGE:
-            break
-        members.append(value)
+    members = page({"id": entry.id, **_members(entry.message)} for entry in found[start:])
     answer: JsonObject = {"messages": members, "leaf_id": agent.session.tree.leaf}
     return answer if start + len(members) == len(found) else answer | {"next_since": members[-1]["id"]}
+
+
+def page(values: Iterable[JsonObject]) -> list[JsonObject]:
+    """The first of VALUES, as many as go into one frame, and one at least."""
+    fitting: list[JsonObject] = []
+    size = 0
+    for value in values:
+        size += len(json_line(value))
+        if fitting and size > PAGE:
+            break
+        fitting.append(value)
+    return fitting
 
 
 def last_text(conversation: Conversation) -> str:

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from beyond_ai.agent.loop.conversation import Conversation, Entry
+from beyond_ai.agent.loop.conversation import Conversation, Entry, MessageEntry
 from beyond_ai.agent.session.codec import EntryReader, encode_entry
 from beyond_ai.agent.session.journal import Journal, SessionError, new_id, now
 from beyond_ai.agent.session.repair import legal
 from beyond_ai.agent.session.tree import Tree
-from beyond_ai.spec.conversation import JsonObject, ThinkingLevel
+from beyond_ai.spec.conversation import JsonObject, Message, ThinkingLevel
 
 
 class Session:
@@ -91,6 +91,14 @@ class Session:
         """Give the entry TARGET a name of its own, or take it away. Raises SessionError."""
         self._check(target)
         self._record([{"type": "label", "target_id": target, "label": label, "timestamp": now()}])
+
+    def left_by(self, target: str | None) -> tuple[Message, ...]:
+        """The messages that `branch` to TARGET would leave. Raises SessionError: there is no such entry."""
+        if target is not None:
+            self._check(target)
+        kept = {entry["id"] for entry in self.tree.path(target)}
+        entries = self.conversation.entries
+        return tuple(entry.message for entry in entries if isinstance(entry, MessageEntry) and entry.id not in kept)
 
     def branch(self, target: str | None, summary: str = "") -> Conversation:
         """Go on from the entry TARGET, None for the start: `conversation` is another one then, and is returned.

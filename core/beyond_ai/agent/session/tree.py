@@ -52,7 +52,8 @@ class Tree:
     def tips(self) -> list[str]:
         """The nodes that no other hangs on, and the leaf: each is the end of a branch. In the order of the file."""
         inner = set(self.parents.values())
-        return [name for name in self.nodes if name not in inner or name == self.leaf]
+        names = list(self.nodes)  # a checkpoint may add to it meanwhile, in a thread of its own
+        return [name for name in names if name not in inner or name == self.leaf]
 
     def _label(self, target: str, label: object) -> None:
         if isinstance(label, str) and label:
