@@ -15,7 +15,7 @@ import typer
 
 from beyond_ai.cli.options import ConfigFile, Json, write_json, write_table
 from beyond_ai.errors import BeyondError, PluginError
-from beyond_ai.layers import nearest, read_layers
+from beyond_ai.layers import PLUGIN_SCALARS, nearest, read_layers
 from beyond_ai.registry import Plugin, PluginPolicy, PluginReport, Registry, State, load
 from beyond_ai.registry.scanners import AUTO, choose_scanner
 from beyond_ai.spec.component import Component, Context
@@ -106,7 +106,7 @@ def check(config: ConfigFile = None) -> None:
 
 def _values(config: ConfigFile) -> Mapping[str, object]:
     """The configuration as it is written; of its keys only those are looked at that are about plugins."""
-    return read_layers(config, scalars=("no_plugins", "plugins_strict", "scanner")).values
+    return read_layers(config, scalars=(*PLUGIN_SCALARS, "scanner")).values
 
 
 def _load(policy: PluginPolicy, kind: str | None) -> Registry:

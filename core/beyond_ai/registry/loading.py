@@ -4,6 +4,7 @@ import inspect
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ import pluggy
 from stevedore.extension import Extension, ExtensionManager
 
 from beyond_ai.layers import nearest
+from beyond_ai.registry.deadline import within
 from beyond_ai.registry.plugin import Plugin, Unusable, one_line
+from beyond_ai.registry.policy import PluginPolicy
 from beyond_ai.spec.kinds import KINDS
 from beyond_ai.spec.markers import API_VERSION, PROJECT
 
@@ -29,9 +32,9 @@ class GroupImporter(Manager):
     import raises becomes a PluginImportError: stevedore lets AssertionError and SystemExit end the program.
     """
 
-    def __init__(self, group: str, plugins: Sequence[Plugin], *, strict: bool) -> None:
+    def __init__(self, group: str, plugins: Sequence[Plugin], policy: PluginPolicy) -> None:
         self._plugins = {plugin.name: plugin for plugin in plugins}
-        self._strict = strict
+        self._policy = policy
         super().__init__(group, on_load_failure_callback=self._set_aside)
 
     def list_entry_points(self) -> list[EntryPoint]:
@@ -41,8 +44,9 @@ class GroupImporter(Manager):
     def _load_one_plugin(self, ep: EntryPoint, *args: Any, **kwargs: Any) -> Loaded | None:
         started = time.perf_counter()
         try:
-            return super()._load_one_plugin(ep, *args, **kwargs)
-        except KeyboardInterrupt:
+            load = partial(super()._load_one_plugin, ep, *args, **kwargs)
+            return within(self._policy.load_timeout, "its import", load)
+        except (KeyboardInterrupt, Unusable):
             raise
         except BaseException as error:
             raise Unusable(_import_failure(ep, error)) from error
@@ -50,12 +54,12 @@ class GroupImporter(Manager):
             self._plugins[ep.name].load_ms += (time.perf_counter() - started) * 1000
 
     def _set_aside(self, _manager: Manager, entry_point: EntryPoint, error: BaseException) -> None:
-        self._plugins[entry_point.name].set_aside(str(error), strict=self._strict)
+        self._plugins[entry_point.name].set_aside(str(error), strict=self._policy.strict)
 
 
-def import_plugins(group: str, plugins: Sequence[Plugin], *, strict: bool) -> list[tuple[Plugin, object]]:
+def import_plugins(group: str, plugins: Sequence[Plugin], policy: PluginPolicy) -> list[tuple[Plugin, object]]:
     """Import PLUGINS, all of GROUP and of different names; those that failed are set aside and left out."""
-    importer = GroupImporter(group, plugins, strict=strict)
+    importer = GroupImporter(group, plugins, policy)
     by_name = {plugin.name: plugin for plugin in plugins}
     return [(by_name[extension.name], extension.plugin) for extension in importer.extensions]
 

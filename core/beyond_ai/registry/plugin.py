@@ -137,11 +137,11 @@ def one_line(error: BaseException) -> str:
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if len(line) > 300:
         line = f"{line[:297]}..."
-    place = _place(error)
+    place = place_of(error)
     return f"{line} ({place})" if place else line
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """Module and line of the innermost frame that is not the import system's or ours; empty when there is none."""
     place, frame = "", error.__traceback__
     while frame is not None:
