@@ -42,6 +42,7 @@ class PluginRow(BaseModel):
     active: list[str] = Field(description="what of it serves, where one of a kind does and was chosen")
     distribution: str = Field(description="who brought it")
     version: str = Field(description="of that distribution")
+    built_in: bool = Field(description="whether that is beyond-ai itself")
     state: State = Field(description="what became of it")
     reason: str = Field(description="why it is not in use; empty when it is")
     load_ms: float = Field(description="milliseconds that loading took")

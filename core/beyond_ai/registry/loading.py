@@ -1,12 +1,13 @@
 """Imports plugins with stevedore and registers them with pluggy, each behind its own guard."""
 
 import inspect
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pluggy
 from stevedore.extension import Extension, ExtensionManager
@@ -14,7 +15,7 @@ from stevedore.extension import Extension, ExtensionManager
 from beyond_ai.layers import nearest
 from beyond_ai.registry.deadline import within
 from beyond_ai.registry.plugin import Plugin, Unusable, one_line
-from beyond_ai.registry.policy import PluginPolicy
+from beyond_ai.registry.policy import PluginPolicy, canonical
 from beyond_ai.spec.kinds import KINDS
 from beyond_ai.spec.markers import API_VERSION, PROJECT
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     Loaded = Extension[object]
 else:  # generic only in later releases of stevedore
     Manager, Loaded = ExtensionManager, Extension
+
+
+_EXTRA: Final = re.compile(r"""(?P<needed>[\w.-]+).*;.*\bextra\s*==\s*['"](?P<extra>[\w.-]+)""")
+"""A requirement of an extra, as a distribution's metadata has it."""
 
 
 class GroupImporter(Manager):
@@ -49,7 +54,7 @@ class GroupImporter(Manager):
         except (KeyboardInterrupt, Unusable):
             raise
         except BaseException as error:
-            raise Unusable(_import_failure(ep, error)) from error
+            raise Unusable(_import_failure(self._plugins[ep.name], error)) from error
         finally:
             self._plugins[ep.name].load_ms += (time.perf_counter() - started) * 1000
 
@@ -126,11 +131,22 @@ def _no_hook(plugin: Plugin, target: object) -> str:
     return f"implements no hook of {kind.group}; expected a function `{kind.hook}` marked with hookimpl"
 
 
-def _import_failure(entry_point: EntryPoint, error: BaseException) -> str:
+def _import_failure(plugin: Plugin, error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"called sys.exit({error.code!r}) at import"
     if isinstance(error, ModuleNotFoundError) and error.name:
-        if f"{entry_point.module}.".startswith(f"{error.name}."):
+        if f"{plugin.entry_point.module}.".startswith(f"{error.name}."):
             return f"its entry point names a module that is not installed: {error.name}"
-        return f"needs module {error.name}, which is not installed"
+        return f"needs module {error.name}, which is not installed{_extra_with(plugin, error.name)}"
     return f"import failed: {one_line(error)}"
+
+
+def _extra_with(plugin: Plugin, module: str) -> str:
+    """The end of a message: how to install the extra of PLUGIN's distribution that brings MODULE; else nothing."""
+    distribution = plugin.entry_point.dist
+    wanted = canonical(module.partition(".")[0])
+    for line in (distribution.requires if distribution is not None else None) or ():
+        found = _EXTRA.match(line)
+        if found is not None and canonical(found["needed"]) == wanted:
+            return f": pip install '{plugin.distribution}[{found['extra']}]'"
+    return ""

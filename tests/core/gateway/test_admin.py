@@ -27,6 +27,7 @@ PLUGIN: dict[str, object] = {
     "active": [],
     "distribution": "acme-dist",
     "version": "1.2",
+    "built_in": False,
     "state": "failed",
     "reason": "ImportError: <no module>",
     "load_ms": 1.5,
