@@ -29,7 +29,16 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> InstalledPlugins:
         assert done.returncode == 0, done.stderr
     folders = [option for folder in folders_of(environment) for option in ("-e", str(folder))]
     options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "--python", environment.python, "install", *options, *folders]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        environment.python,
+        "install",
+        *options,
+        *folders,
+    ]
     subprocess.run(command, check=True, timeout=120)
     return environment
 
