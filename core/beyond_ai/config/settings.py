@@ -31,8 +31,8 @@ from beyond_ai.config.values import (
     masked,
     without_password,
 )
+from beyond_ai.plugin_policy import RESERVED, PluginPolicy
 from beyond_ai.prices import ModelPrice
-from beyond_ai.registry.policy import RESERVED, PluginPolicy
 from beyond_ai.spec.component import NatsSettings, UpstreamSettings
 
 

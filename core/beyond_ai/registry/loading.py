@@ -13,9 +13,9 @@ import pluggy
 from stevedore.extension import Extension, ExtensionManager
 
 from beyond_ai.layers import nearest
+from beyond_ai.plugin_policy import PluginPolicy, canonical
 from beyond_ai.registry.deadline import within
 from beyond_ai.registry.plugin import Plugin, Unusable, one_line
-from beyond_ai.registry.policy import PluginPolicy, canonical
 from beyond_ai.spec.kinds import KINDS
 from beyond_ai.spec.markers import API_VERSION, PROJECT
 

@@ -7,13 +7,13 @@ from typing import Literal, TypeVar, cast, overload
 
 import pluggy
 
+from beyond_ai.plugin_policy import PluginPolicy
 from beyond_ai.registry import conflicts, creation
 from beyond_ai.registry.deadline import within
 from beyond_ai.registry.description import describe
 from beyond_ai.registry.discovery import apply_policy, discover
 from beyond_ai.registry.loading import import_plugins, new_manager, register
 from beyond_ai.registry.plugin import Plugin, PluginReport, State, Unusable, one_line
-from beyond_ai.registry.policy import PluginPolicy
 from beyond_ai.spec.agent_hook import AgentHook
 from beyond_ai.spec.auth import AuthScheme
 from beyond_ai.spec.availability import Unavailable

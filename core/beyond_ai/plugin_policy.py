@@ -1,4 +1,8 @@
-"""Which plugins may be used: the reserved keys of the `[plugins]` table."""
+"""Which plugins may be used: the reserved keys of the `[plugins]` table.
+
+Outside `registry`, so that a program which reads the configuration and loads no plugin, as the gateway's supervisor,
+need not import what loads them.
+"""
 
 import math
 import re
