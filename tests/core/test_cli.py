@@ -33,7 +33,19 @@ def test_help_and_version_import_nothing_heavy(tmp_path: Path, option: str) -> N
     )
     done = run(option, cwd=tmp_path, code=code)
     assert done.returncode == 0
-    heavy = {"fastapi", "uvicorn", "httpx", "pydantic", "pydantic_settings", "nats", "rich", "starlette", "openai"}
+    heavy = {
+        "fastapi",
+        "uvicorn",
+        "httpx",
+        "pydantic",
+        "pydantic_settings",
+        "nats",
+        "rich",
+        "starlette",
+        "openai",
+        "nacl",
+        "asyncio",
+    }
     assert heavy & set(done.stderr.replace("'", "").strip("[]\n").split(", ")) == set()
 
 
