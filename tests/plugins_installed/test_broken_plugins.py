@@ -83,7 +83,7 @@ def test_each_is_listed_with_its_distribution_and_the_cause(environment: Install
             row = rows[kind, name]
             assert (row["state"], row["distribution"], row["version"]) == ("failed", f"acme-{name}", "1.0")
             assert reason in row["reason"]
-    assert {row["state"] for row in rows.values() if row["built_in"]} == {"loaded"}
+    assert "failed" not in {row["state"] for row in rows.values() if row["built_in"]}
 
 
 def test_the_gateway_serves_beside_them(environment: InstalledPlugins, tmp_path: Path) -> None:
