@@ -20,6 +20,8 @@ MAP_VARIABLES: Final = {"AI_POOL_KEY_": "pool_keys", "AI_SIGNING_KEY_": "signing
 """Variables that set one entry of a map: the rest of the name is the entry's key."""
 PLAIN_VARIABLES: Final = {"AI_LOG": "log_level"}
 """Variables whose name is not their field's."""
+PLUGIN_SCALARS: Final = ("no_plugins", "plugins_strict", "plugins_load_timeout_secs")
+"""The fields that say how plugins are loaded, beside the table `[plugins]`."""
 DISABLED_VARIABLE: Final = "AI_PLUGINS_DISABLED"
 """Names, separated by commas, that are added to `[plugins] disabled`."""
 
@@ -37,7 +39,7 @@ def read_layers(
     config_file: Path | None = None,
     environ: Mapping[str, str] | None = None,
     *,
-    scalars: Iterable[str] = ("no_plugins", "plugins_strict"),
+    scalars: Iterable[str] = PLUGIN_SCALARS,
 ) -> Layers:
     """Read the file and the environment. SCALARS are the fields that `AI_<FIELD>` may set.
 

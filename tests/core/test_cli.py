@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ def test_help_and_version_import_nothing_heavy(tmp_path: Path, option: str) -> N
     done = run(option, cwd=tmp_path, code=code)
     assert done.returncode == 0
     heavy = {"fastapi", "uvicorn", "httpx", "pydantic", "pydantic_settings", "nats", "rich", "starlette", "openai"}
+    heavy |= {"asyncio", "nacl", "ssl"}
     assert heavy & set(done.stderr.replace("'", "").strip("[]\n").split(", ")) == set()
 
 
@@ -142,3 +144,27 @@ def test_on_a_terminal_the_table_is_fitted_to_it(tmp_path: Path) -> None:
         text = screen.read(65536).decode()
     assert "\x1b[1mkind" in text
     assert "python" in text
+
+
+def test_profile_startup_says_what_was_imported_and_changes_nothing_else(tmp_path: Path) -> None:
+    plain = run("plugins", "list", "--kind", "sink", "--json", cwd=tmp_path)
+    for arguments in (("--profile-startup", "plugins", "list"), ("plugins", "list", "--profile-startup")):
+        done = run(*arguments, "--kind", "sink", "--json", cwd=tmp_path)
+        (row,), (expected,) = json.loads(done.stdout), json.loads(plain.stdout)
+        assert (row | {"load_ms": 0}, done.returncode) == (expected | {"load_ms": 0}, 0)
+        head, modules, distributions = done.stderr.strip().split("\n\n")
+        assert re.fullmatch(r"imports: \d+ modules, [\d.]+ ms", head)
+        times = {name: (float(own), float(whole)) for own, whole, name in map(str.split, modules.splitlines()[1:])}
+        own, whole = times["beyond_ai.cli"]
+        assert 0 < own < whole
+        assert whole >= times["typer"][1], "typer is imported by it"
+        shares = {line[21:]: float(line[:9]) for line in distributions.splitlines()[1:]}
+        assert {"Python's own", "beyond-ai", "typer", "stevedore"} <= set(shares)
+        assert sum(shares.values()) == pytest.approx(float(head.split()[3]), abs=2)
+
+
+def test_profile_startup_keeps_the_exit_code(tmp_path: Path) -> None:
+    done = run("config", "check", "-c", "nowhere.toml", "--profile-startup", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: nowhere.toml: no such file\n")
+    assert "\nimports: " in done.stderr

@@ -148,6 +148,9 @@ SETTINGS: Final = (
         "tests/core/registry/test_registry_loading.py::test_a_plugin_left_out_by_policy_is_not_imported",
     ),
     switch("plugins_strict", False, f"{INTEGRATION}third_party.py::test_strict_refuses_to_start_beside_a_broken_one"),
+    seconds(
+        "plugins_load_timeout_secs", 5, "tests/core/registry/test_registry_deadline.py::test_what_hangs_is_set_aside"
+    ),
     name("deny_store", "nats", f"{HERE}deny_store"),
     name("nats_url", "nats://localhost:4222", f"{INTEGRATION}deny_set.py::test_a_tenant_is_denied_and_released"),
     Setting(

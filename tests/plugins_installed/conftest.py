@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import venv
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -113,6 +113,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> InstalledPlugins:
         "1.2.3",
         {"acme_provider": GOOD, "acme_greeting": GREETING},
         {"providers": entry, "sinks": entry, "commands": {"greet": "acme_greeting"}},
+        ["Project-URL: Source, https://acme.example/source", "Project-URL: Documentation, https://acme.example/docs"],
     )
     names = {module.removeprefix("acme_").replace("_", "-"): module for module in BROKEN if module != "acme_command"}
     groups = {"providers": names, "commands": {"shatter": "acme_command"}}
@@ -149,12 +150,14 @@ def build_wheel(
     version: str,
     modules: Mapping[str, str],
     entry_points: Mapping[str, Mapping[str, str]],
+    metadata_lines: Sequence[str] = (),
 ) -> Path:
     """A wheel of MODULES (name to source) with ENTRY_POINTS (group without `beyond_ai.`, to name, to target)."""
     stem = f"{distribution.replace('-', '_')}-{version}"
     metadata = f"{stem}.dist-info"
     files = {f"{module}.py": dedent(source) for module, source in modules.items()}
-    files[f"{metadata}/METADATA"] = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+    headers = [f"Name: {distribution}", f"Version: {version}", *metadata_lines]
+    files[f"{metadata}/METADATA"] = "\n".join(["Metadata-Version: 2.1", *headers, ""])
     files[f"{metadata}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     files[f"{metadata}/entry_points.txt"] = "\n".join(
         f"[beyond_ai.{group}]\n" + "".join(f"{name} = {target}\n" for name, target in members.items())

@@ -41,6 +41,7 @@ def test_list_shows_every_plugin_with_its_state_and_reason(installed: InstalledP
         "active": [],
         "distribution": "acme-provider",
         "version": "1.2.3",
+        "built_in": False,
         "state": "loaded",
         "reason": "",
         "target": "acme_provider",
@@ -52,9 +53,13 @@ def test_list_shows_every_plugin_with_its_state_and_reason(installed: InstalledP
 def test_list_is_one_whole_line_a_plugin_for_other_programs(installed: InstalledPlugins) -> None:
     done = installed.run("plugins", "list", "--kind", "provider", COLUMNS="40")
     header, *lines = done.stdout.splitlines()
-    assert header.split() == ["kind", "name", "provides", "distribution", "state"]
+    assert header.split() == ["kind", "name", "provides", "origin", "version", "load", "ms", "state"]
     (line,) = [line for line in lines if " no-hook " in line]
-    assert line.split(maxsplit=4) == ["provider", "no-hook", "acme-broken", "0.1", f"failed: {REASONS['no-hook']}"]
+    *row, milliseconds, state = line.split(maxsplit=6)
+    assert row == ["provider", "no-hook", "-", "acme-broken", "0.1"]
+    assert float(milliseconds) > 0
+    assert state == f"failed: {REASONS['no-hook']}"
+    assert ["provider", "groq", "groq", "built-in"] in [line.split()[:4] for line in lines]
     assert "the plugin talks while it loads" in done.stderr
 
 
@@ -119,14 +124,30 @@ def test_show_tells_all(installed: InstalledPlugins) -> None:
     assert provider["config"] == {}
     assert sink["config"]["every"] == {
         "type": "int",
+        "value": 100,
+        "source": "default",
         "default": 100,
         "required": False,
         "description": "events between two lines",
     }
     assert "fake-default-token" not in done.stdout
     text = installed.run("plugins", "show", "tally").stdout
-    assert "every:\n    type: int\n    default: 100\n" in text
+    assert "every:\n    type: int\n    value: 100\n    source: default\n    default: 100\n" in text
     assert "distribution: acme-provider" in text
+    assert "documentation: https://acme.example/docs" in text
+
+
+def test_show_says_where_each_value_was_set_and_no_secret(installed: InstalledPlugins) -> None:
+    file = installed.folder / "shown.toml"
+    file.write_text('[plugins.acme]\nevery = 3\ntoken = "fake-file-token"\n')
+    done = installed.run("plugins", "show", "sink:acme", "--json", "-c", str(file))
+    (sink,) = json.loads(done.stdout)
+    assert (sink["config"]["every"]["value"], sink["config"]["every"]["source"]) == (3, f"file {file}")
+    assert (sink["config"]["token"]["value"], sink["config"]["token"]["source"]) == ("**********", f"file {file}")
+    file.write_text('[plugins.acme]\nevery = 0\ntoken = "fake-file-token"\n')
+    refused = installed.run("plugins", "show", "sink:acme", "-c", str(file)).stdout
+    assert "text: [plugins.acme] every: should be greater than or equal to 1" in refused
+    assert "fake-file-token" not in done.stdout + refused
 
 
 def test_show_of_nobody_names_the_nearest(installed: InstalledPlugins) -> None:

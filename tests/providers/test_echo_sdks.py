@@ -13,7 +13,8 @@ from anthropic.types import MessageParam, ToolParam
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 
 from beyond_ai import Headers, UpstreamExchange, UpstreamFailure, UpstreamRequest
-from beyond_ai_providers.echo.transport import EchoSettings, EchoTransport
+from beyond_ai_providers.echo.exchange import EchoTransport
+from beyond_ai_providers.echo.transport import EchoSettings
 
 KEY = "sk-fake-for-tests"
 SCHEMA: dict[str, object] = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from beyond_ai import Component, Context, Headers, Transport, UpstreamExchange, UpstreamFailure, UpstreamRequest
 from beyond_ai.spec.transport import FailureStage
-from beyond_ai_providers.echo import transport as transport_module
+from beyond_ai_providers.echo import exchange as exchange_module
+from beyond_ai_providers.echo.exchange import EchoExchange, EchoTransport
 from beyond_ai_providers.echo.service import MAX_BODY
-from beyond_ai_providers.echo.transport import EchoExchange, EchoSettings, EchoTransport, beyond_transports
+from beyond_ai_providers.echo.transport import EchoSettings, beyond_transports
 
 CHAT = b"/v1/chat/completions"
 QUESTION = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": "one two three"}], "stream": True})
@@ -279,7 +280,7 @@ async def test_closing_the_transport_aborts_what_is_open() -> None:
 async def test_a_body_over_the_limit_is_refused(
     monkeypatch: pytest.MonkeyPatch, declared: bool, target: bytes, kind: str
 ) -> None:
-    monkeypatch.setattr(transport_module, "MAX_BODY", 1000)
+    monkeypatch.setattr(exchange_module, "MAX_BODY", 1000)
     recorder = Recorder()
     exchange = open_exchange(
         echo(), recorder, None, target=target, length=1001 if declared else None, chunked=not declared
@@ -316,7 +317,7 @@ async def test_a_defect_ends_the_exchange_with_a_failure_for_the_log(monkeypatch
     def broken(*_arguments: object) -> None:
         raise RuntimeError("made for this test")
 
-    monkeypatch.setattr(transport_module, "serve", broken)
+    monkeypatch.setattr(exchange_module, "serve", broken)
     recorder, transport = Recorder(), echo()
     open_exchange(transport, recorder, target=CHAT + b"?key=sk-fake")
     await recorder.until_over()

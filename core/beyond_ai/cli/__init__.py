@@ -7,11 +7,14 @@ group `beyond_ai.commands`.
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from beyond_ai.cli.group import CommandGroup
+
+PROFILE: Final = "--profile-startup"
+"""Accepted anywhere in a command line: what it asks for begins before that is read."""
 
 app = typer.Typer(
     cls=CommandGroup,
@@ -38,6 +41,10 @@ def beyond_ai(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+    profile_startup: Annotated[
+        bool,
+        typer.Option(PROFILE, help="When the command ends, say on stderr what was imported and how long it took."),
+    ] = False,
 ) -> None:
     """LLM egress gateway and coding agent on a plugin framework."""
 
@@ -45,10 +52,23 @@ def beyond_ai(
 def main() -> None:
     """Run the command line; what the script `beyond-ai` calls."""
     _open_streams()
+    if PROFILE in sys.argv[1:]:
+        _run_profiled()
     try:
         app(prog_name="beyond-ai")
     except KeyboardInterrupt:  # before a command has signals in its own hands
         sys.exit(130)
+
+
+def _run_profiled() -> None:
+    """Start this command again with its imports timed, from the first one on; does not return."""
+    from pathlib import Path
+
+    rest = [argument for argument in sys.argv[1:] if argument != PROFILE]
+    script = Path(__file__).with_name("import_times.py")
+    sys.stdout.flush()
+    # -P: the script's own folder has no place on the path of the program
+    os.execv(sys.executable, [sys.executable, "-P", str(script), *rest])  # noqa: S606 - it is this program
 
 
 def _open_streams() -> None:

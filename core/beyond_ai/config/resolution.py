@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 from beyond_ai.config.settings import Settings
 from beyond_ai.errors import BeyondError
 from beyond_ai.layers import nearest
+from beyond_ai.plugin_policy import RESERVED
 from beyond_ai.registry import Plugin, Registry, State
 from beyond_ai.registry.discovery import discover
-from beyond_ai.registry.policy import RESERVED
 from beyond_ai.spec.component import Component
 from beyond_ai.spec.kinds import KINDS
 

@@ -31,8 +31,8 @@ from beyond_ai.config.values import (
     masked,
     without_password,
 )
+from beyond_ai.plugin_policy import RESERVED, PluginPolicy
 from beyond_ai.prices import ModelPrice
-from beyond_ai.registry.policy import RESERVED, PluginPolicy
 from beyond_ai.spec.component import NatsSettings, UpstreamSettings
 
 
@@ -71,6 +71,9 @@ class Settings(BaseModel):
     no_plugins: bool = Field(False, description="true starts with our own plugins alone, to find out who is to blame")
     plugins_strict: bool = Field(
         False, description="true refuses to start where a broken plugin would be set aside; for CI and plugin authors"
+    )
+    plugins_load_timeout_secs: Seconds = Field(
+        5, description="seconds for a plugin's import, and for its hook; one that takes longer is set aside"
     )
 
     deny_store: str = Field("nats", description="plugin that brings the deny-set; empty for none, and nobody is denied")
@@ -236,7 +239,12 @@ class Settings(BaseModel):
 
     def plugin_policy(self) -> PluginPolicy:
         """Which plugins may be used."""
-        return PluginPolicy.from_table(self.plugins, third_party=not self.no_plugins, strict=self.plugins_strict)
+        return PluginPolicy.from_table(
+            self.plugins,
+            third_party=not self.no_plugins,
+            strict=self.plugins_strict,
+            load_timeout=self.plugins_load_timeout_secs,
+        )
 
     def plugin_table(self, name: str) -> dict[str, object] | None:
         """The table `[plugins.<name>]` of the plugin whose entry point is called NAME; None when there is none."""

@@ -5,7 +5,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from beyond_ai.gateway.admin_view import BreakerStatus, Unready
-from beyond_ai.registry import State
 
 
 class Health(BaseModel):
@@ -33,6 +32,10 @@ class Refused(BaseModel):
     message: str | None = Field(None, description="what to do, where there is something")
 
 
+PluginState = Literal["loaded", "disabled", "unavailable", "failed"]
+"""The values of `registry.State`, which the supervisor, who answers, need not import: it loads no plugin."""
+
+
 class PluginRow(BaseModel):
     """One plugin, as `beyond-ai plugins list --json` prints it, in the running gateway."""
 
@@ -42,7 +45,8 @@ class PluginRow(BaseModel):
     active: list[str] = Field(description="what of it serves, where one of a kind does and was chosen")
     distribution: str = Field(description="who brought it")
     version: str = Field(description="of that distribution")
-    state: State = Field(description="what became of it")
+    built_in: bool = Field(description="whether that is beyond-ai itself")
+    state: PluginState = Field(description="what became of it")
     reason: str = Field(description="why it is not in use; empty when it is")
     load_ms: float = Field(description="milliseconds that loading took")
     target: str = Field(description="its entry point's value")

@@ -4,7 +4,7 @@ A start goes through these rooms in order; each plugin passes or is set aside wi
 
 | room | what happens |
 | --- | --- |
-| `policy` | which plugins may be used, as the configuration says |
+| `beyond_ai.plugin_policy` | which plugins may be used, as the configuration says |
 | `discovery` | entry points are read from the installed environment; nothing is imported |
 | `conflicts` | two plugins of one name: settled by rule before either is imported |
 | `loading` | stevedore imports, pluggy checks hooks and registers |
@@ -17,8 +17,8 @@ Python has put it on the path (`python -m`); with `python -m` the *modules* of t
 ones, which is why the program is started by its command, `beyond-ai`.
 """
 
+from beyond_ai.plugin_policy import PluginPolicy
 from beyond_ai.registry.plugin import Plugin, PluginReport, State
-from beyond_ai.registry.policy import PluginPolicy
 from beyond_ai.registry.tables import Registry, load
 
 __all__ = ["Plugin", "PluginPolicy", "PluginReport", "Registry", "State", "load"]

@@ -7,8 +7,8 @@ are set aside. Every reason names both distributions and the line of configurati
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+from beyond_ai.plugin_policy import PluginPolicy, canonical
 from beyond_ai.registry.plugin import Plugin, State
-from beyond_ai.registry.policy import PluginPolicy, canonical
 
 
 def settle_plugin_names(plugins: Iterable[Plugin], policy: PluginPolicy) -> None:

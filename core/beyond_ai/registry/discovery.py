@@ -11,8 +11,8 @@ from importlib.metadata import Distribution, entry_points
 from pathlib import Path
 from typing import Final
 
+from beyond_ai.plugin_policy import PluginPolicy, canonical
 from beyond_ai.registry.plugin import Plugin
-from beyond_ai.registry.policy import PluginPolicy, canonical
 from beyond_ai.spec.kinds import Kind
 
 OUR_DISTRIBUTION: Final = "beyond-ai"

@@ -1,16 +1,20 @@
 """Imports plugins with stevedore and registers them with pluggy, each behind its own guard."""
 
 import inspect
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pluggy
 from stevedore.extension import Extension, ExtensionManager
 
 from beyond_ai.layers import nearest
+from beyond_ai.plugin_policy import PluginPolicy, canonical
+from beyond_ai.registry.deadline import within
 from beyond_ai.registry.plugin import Plugin, Unusable, one_line
 from beyond_ai.spec.kinds import KINDS
 from beyond_ai.spec.markers import API_VERSION, PROJECT
@@ -22,6 +26,10 @@ else:  # generic only in later releases of stevedore
     Manager, Loaded = ExtensionManager, Extension
 
 
+_EXTRA: Final = re.compile(r"""(?P<needed>[\w.-]+).*;.*\bextra\s*==\s*['"](?P<extra>[\w.-]+)""")
+"""A requirement of an extra, as a distribution's metadata has it."""
+
+
 class GroupImporter(Manager):
     """stevedore's manager over the entry points of one group that we chose.
 
@@ -29,9 +37,9 @@ class GroupImporter(Manager):
     import raises becomes a PluginImportError: stevedore lets AssertionError and SystemExit end the program.
     """
 
-    def __init__(self, group: str, plugins: Sequence[Plugin], *, strict: bool) -> None:
+    def __init__(self, group: str, plugins: Sequence[Plugin], policy: PluginPolicy) -> None:
         self._plugins = {plugin.name: plugin for plugin in plugins}
-        self._strict = strict
+        self._policy = policy
         super().__init__(group, on_load_failure_callback=self._set_aside)
 
     def list_entry_points(self) -> list[EntryPoint]:
@@ -41,21 +49,22 @@ class GroupImporter(Manager):
     def _load_one_plugin(self, ep: EntryPoint, *args: Any, **kwargs: Any) -> Loaded | None:
         started = time.perf_counter()
         try:
-            return super()._load_one_plugin(ep, *args, **kwargs)
-        except KeyboardInterrupt:
+            load = partial(super()._load_one_plugin, ep, *args, **kwargs)
+            return within(self._policy.load_timeout, "its import", load)
+        except (KeyboardInterrupt, Unusable):
             raise
         except BaseException as error:
-            raise Unusable(_import_failure(ep, error)) from error
+            raise Unusable(_import_failure(self._plugins[ep.name], error)) from error
         finally:
             self._plugins[ep.name].load_ms += (time.perf_counter() - started) * 1000
 
     def _set_aside(self, _manager: Manager, entry_point: EntryPoint, error: BaseException) -> None:
-        self._plugins[entry_point.name].set_aside(str(error), strict=self._strict)
+        self._plugins[entry_point.name].set_aside(str(error), strict=self._policy.strict)
 
 
-def import_plugins(group: str, plugins: Sequence[Plugin], *, strict: bool) -> list[tuple[Plugin, object]]:
+def import_plugins(group: str, plugins: Sequence[Plugin], policy: PluginPolicy) -> list[tuple[Plugin, object]]:
     """Import PLUGINS, all of GROUP and of different names; those that failed are set aside and left out."""
-    importer = GroupImporter(group, plugins, strict=strict)
+    importer = GroupImporter(group, plugins, policy)
     by_name = {plugin.name: plugin for plugin in plugins}
     return [(by_name[extension.name], extension.plugin) for extension in importer.extensions]
 
@@ -122,11 +131,22 @@ def _no_hook(plugin: Plugin, target: object) -> str:
     return f"implements no hook of {kind.group}; expected a function `{kind.hook}` marked with hookimpl"
 
 
-def _import_failure(entry_point: EntryPoint, error: BaseException) -> str:
+def _import_failure(plugin: Plugin, error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"called sys.exit({error.code!r}) at import"
     if isinstance(error, ModuleNotFoundError) and error.name:
-        if f"{entry_point.module}.".startswith(f"{error.name}."):
+        if f"{plugin.entry_point.module}.".startswith(f"{error.name}."):
             return f"its entry point names a module that is not installed: {error.name}"
-        return f"needs module {error.name}, which is not installed"
+        return f"needs module {error.name}, which is not installed{_extra_with(plugin, error.name)}"
     return f"import failed: {one_line(error)}"
+
+
+def _extra_with(plugin: Plugin, module: str) -> str:
+    """The end of a message: how to install the extra of PLUGIN's distribution that brings MODULE; else nothing."""
+    distribution = plugin.entry_point.dist
+    wanted = canonical(module.partition(".")[0])
+    for line in (distribution.requires if distribution is not None else None) or ():
+        found = _EXTRA.match(line)
+        if found is not None and canonical(found["needed"]) == wanted:
+            return f": pip install '{plugin.distribution}[{found['extra']}]'"
+    return ""

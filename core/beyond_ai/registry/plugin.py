@@ -30,7 +30,8 @@ class PluginReport:
     """One row of `plugins list`.
 
     `provides`: what it offers, in use or not; `active`: what of it serves, where one of a kind does and was chosen;
-    `target`: the entry point's value.
+    `built_in`: whether its distribution is our own; `load_ms`: what its import and its hook took; `target`: the entry
+    point's value.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class PluginReport:
     active: tuple[str, ...]
     distribution: str
     version: str
+    built_in: bool
     state: State
     reason: str
     load_ms: float
@@ -119,6 +121,7 @@ class Plugin:
             active=self.active,
             distribution=self.distribution,
             version=self.version,
+            built_in=self.ours,
             state=self.state,
             reason=self.reason,
             load_ms=round(self.load_ms, 3),
@@ -137,11 +140,11 @@ def one_line(error: BaseException) -> str:
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if len(line) > 300:
         line = f"{line[:297]}..."
-    place = _place(error)
+    place = place_of(error)
     return f"{line} ({place})" if place else line
 
 
-def _place(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """Module and line of the innermost frame that is not the import system's or ours; empty when there is none."""
     place, frame = "", error.__traceback__
     while frame is not None:

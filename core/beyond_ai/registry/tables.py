@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Literal, TypeVar, cast, overload
 
 import pluggy
 
+from beyond_ai.plugin_policy import PluginPolicy
 from beyond_ai.registry import conflicts, creation
+from beyond_ai.registry.deadline import within
 from beyond_ai.registry.description import describe
 from beyond_ai.registry.discovery import apply_policy, discover
 from beyond_ai.registry.loading import import_plugins, new_manager, register
 from beyond_ai.registry.plugin import Plugin, PluginReport, State, Unusable, one_line
-from beyond_ai.registry.policy import PluginPolicy
 from beyond_ai.spec.agent_hook import AgentHook
 from beyond_ai.spec.auth import AuthScheme
 from beyond_ai.spec.availability import Unavailable
@@ -181,7 +183,7 @@ def load(kinds: Iterable[str], policy: PluginPolicy, *, only: str | None = None)
     manager = new_manager()
     for group in dict.fromkeys(plugin.kind.group for plugin in found):
         members = [plugin for plugin in _in_use(found) if plugin.kind.group == group]
-        for plugin, target in import_plugins(group, members, strict=policy.strict):
+        for plugin, target in import_plugins(group, members, policy):
             _register_and_describe(manager, plugin, target, policy)
     conflicts.settle_offered_names(found, policy)
     order = {group: place for place, group in enumerate(dict.fromkeys(plugin.kind.group for plugin in found))}
@@ -196,7 +198,7 @@ def _register_and_describe(manager: pluggy.PluginManager, plugin: Plugin, target
     try:
         implementation = register(manager, plugin, target)
         moment = f"`{plugin.kind.hook}`"
-        describe(plugin, implementation)
+        within(policy.load_timeout, moment, partial(describe, plugin, implementation))
     except KeyboardInterrupt:
         raise
     except Unavailable as error:

@@ -12,6 +12,7 @@ from nacl.signing import SigningKey, VerifyKey
 
 from beyond_ai import AuthScheme, Component, Context, DevCredential, Identity, hookimpl
 from beyond_ai_plugins.auth import token
+from beyond_ai_plugins.auth.ranges import MAX_U32
 
 REMEMBERED: Final = 16_384
 """How many verified tokens are remembered, at most; about 6 MiB when full."""
@@ -61,7 +62,7 @@ class VirtualKeys:
 
 
 def _verify_key(kid: int, raw: bytes) -> VerifyKey:
-    if not 0 <= kid <= token.MAX_U32:
+    if not 0 <= kid <= MAX_U32:
         raise ValueError(f"signing key {kid}: a key id is an unsigned 32-bit number")
     try:
         return token.verify_key(raw)

@@ -24,12 +24,11 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
 from beyond_ai import Identity, InvalidCredential
+from beyond_ai_plugins.auth.ranges import MAX_U32, MAX_U64
 
 PREFIX: Final = "bai_"
 """How every virtual key begins, those of versions to come included."""
 
-MAX_U32: Final = 2**32 - 1
-MAX_U64: Final = 2**64 - 1
 
 _V1: Final = "bai_v1"
 _V2: Final = "bai_v2"

@@ -4,7 +4,6 @@ Works on the bucket that the gateway watches, under the gateway's own configurat
 what every gateway on that bucket does a moment later.
 """
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 import typer
 
 from beyond_ai import BeyondError, Command, DenyScope, configured_context, hookimpl
+from beyond_ai_plugins.auth.ranges import MAX_U64
 from beyond_ai_plugins.deny.nats.entries import Update, is_removal, key_of, parse_key, parse_value
 
 if TYPE_CHECKING:
     from beyond_ai_plugins.deny.nats.bucket import Bucket, Connection
 
-MAX_U64: Final = 0xFFFF_FFFF_FFFF_FFFF
 TIMEOUT: Final = 5.0
 """Seconds for the server to answer."""
 HEARTBEAT: Final = 5.0
@@ -204,6 +203,8 @@ async def _entries(bucket: "Bucket") -> list[Update]:
 
 def _on_bucket(config: Path | None, work: "Callable[[Bucket], Awaitable[R]]") -> R:
     """What WORK makes of the bucket. Raises BeyondError when NATS does not do its part."""
+    import asyncio
+
     from beyond_ai_plugins.deny.nats.bucket import opened
 
     settings = configured_context(config).nats

@@ -10,13 +10,15 @@ import sys
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from nacl.signing import SigningKey, VerifyKey
 
 from beyond_ai import BeyondError, Command, Identity, InvalidCredential, hookimpl
-from beyond_ai_plugins.auth import token
+from beyond_ai_plugins.auth.ranges import MAX_U32, MAX_U64
+
+if TYPE_CHECKING:  # the cryptography is loaded by what uses it: the module is imported for the help of `beyond-ai`
+    from nacl.signing import SigningKey, VerifyKey
 
 MINT_VARIABLE: Final = "AI_MINT_KEY"
 SIGNING_PREFIX: Final = "AI_SIGNING_KEY_"
@@ -29,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, help="Make signing keys, mint virtual keys and verify them."
 )
 
-KidOption = Annotated[int, typer.Option(min=0, max=token.MAX_U32, help="Number of the signing key.")]
+KidOption = Annotated[int, typer.Option(min=0, max=MAX_U32, help="Number of the signing key.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -45,6 +47,8 @@ def new(
 
     The private key mints virtual keys, the gateway verifies them with the public one.
     """
+    from nacl.signing import SigningKey
+
     signing_key = SigningKey.generate()
     private = _text(bytes(signing_key))
     public = _text(bytes(signing_key.verify_key))
@@ -65,11 +69,11 @@ def new(
 
 @app.command()
 def mint(
-    tenant: Annotated[int, typer.Option(min=0, max=token.MAX_U64, help="Tenant id.")],
-    vpc: Annotated[int, typer.Option(min=0, max=token.MAX_U64, help="VPC id.")],
+    tenant: Annotated[int, typer.Option(min=0, max=MAX_U64, help="Tenant id.")],
+    vpc: Annotated[int, typer.Option(min=0, max=MAX_U64, help="VPC id.")],
     kid: KidOption = 1,
     key_id: Annotated[
-        int | None, typer.Option(min=0, max=token.MAX_U64, help="Id of this very key; makes a bai_v2 key.")
+        int | None, typer.Option(min=0, max=MAX_U64, help="Id of this very key; makes a bai_v2 key.")
     ] = None,
     key: Annotated[
         str | None,
@@ -80,6 +84,8 @@ def mint(
 
     The same numbers under the same signing key always give the same one.
     """
+    from beyond_ai_plugins.auth import token
+
     identity = Identity(tenant_id=tenant, vpc_id=vpc, key_id=key_id)
     typer.echo(token.mint(_private_key(key), kid, identity))
 
@@ -94,6 +100,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Say whose virtual key this is, or exit with 1."""
+    from beyond_ai_plugins.auth import token
+
     keys = _public_keys(public or [])
     if text == "-":
         text = sys.stdin.read().strip()
@@ -141,8 +149,10 @@ def _write_private(path: Path, text: str) -> None:
         raise BeyondError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _private_key(source: str | None) -> SigningKey:
+def _private_key(source: str | None) -> "SigningKey":
     """The signing key in the file SOURCE, on stdin (`-`), or in the environment (None)."""
+    from nacl.signing import SigningKey
+
     where = source or MINT_VARIABLE
     try:
         if source == "-":
@@ -162,7 +172,7 @@ def _private_key(source: str | None) -> SigningKey:
         raise BeyondError(f"{where} holds no private key: {KEY_BYTES} bytes in base64", _NEW_KEY_HINT) from None
 
 
-def _public_keys(arguments: Iterable[str]) -> dict[int, VerifyKey]:
+def _public_keys(arguments: Iterable[str]) -> "dict[int, VerifyKey]":
     """The trusted keys by number: from the environment, then from ARGUMENTS (`KID=BASE64`), which win."""
     keys: dict[int, VerifyKey] = {}
     for name, text in os.environ.items():
@@ -176,7 +186,9 @@ def _public_keys(arguments: Iterable[str]) -> dict[int, VerifyKey]:
     return keys
 
 
-def _add_public_key(keys: dict[int, VerifyKey], origin: str, kid: str, text: str) -> None:
+def _add_public_key(keys: "dict[int, VerifyKey]", origin: str, kid: str, text: str) -> None:
+    from beyond_ai_plugins.auth import token
+
     if not (kid.isascii() and kid.isdecimal()):
         raise BeyondError(f"{origin} does not name a key by its number", "for example --public 1=BASE64")
     try:

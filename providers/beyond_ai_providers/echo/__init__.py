@@ -1,9 +1,10 @@
 """Echo: the embedded upstream, which answers from within the process. No account, no network, no model.
 
 Speaks OpenAI Chat Completions, OpenAI Responses and Anthropic Messages, so that the gateway and the agent can be
-tried, shown and tested end to end. Its rooms: `transport` carries an exchange, `service` chooses the wire, one file a
-wire (`chat`, `completions`, `responses`, `messages`, `embeddings`, `models`), and under them what all wires share:
-`conversation` and `answer` (what is said), `arguments` (of a tool call), `tokens` (how usage is counted), `reply`.
+tried, shown and tested end to end. Its rooms: `transport` is the plugin, `exchange` what it opens, `service` chooses
+the wire, one file a wire (`chat`, `completions`, `responses`, `messages`, `embeddings`, `models`), and under them what
+all wires share: `conversation` and `answer` (what is said), `arguments` (of a tool call), `tokens` (how usage is
+counted), `reply`.
 
 The wires are documented at https://platform.openai.com/docs/api-reference and https://docs.claude.com/en/api/messages;
 a Chat stream reports usage only where `stream_options.include_usage` is set, as OpenAI's does.

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import pytest
@@ -14,8 +15,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from beyond_ai.gateway.admin import admin
+from beyond_ai.gateway.admin_answers import PluginState
 from beyond_ai.gateway.admin_page import admin_page
 from beyond_ai.gateway.admin_view import ProviderStatus
+from beyond_ai.registry import State
 
 TOKEN = "fake-admin-token"
 OPEN = ["/livez", "/readyz", "/metrics"]
@@ -27,6 +30,7 @@ PLUGIN: dict[str, object] = {
     "active": [],
     "distribution": "acme-dist",
     "version": "1.2",
+    "built_in": False,
     "state": "failed",
     "reason": "ImportError: <no module>",
     "load_ms": 1.5,
@@ -280,3 +284,7 @@ def test_the_page_shows_a_schema_as_text() -> None:
     assert "<b>" not in page
     assert page.count("&lt;b&gt;&amp;&quot;&#x27;") >= 14
     assert "null" in page
+
+
+def test_the_states_of_plugins_are_the_registrys() -> None:
+    assert get_args(PluginState) == tuple(state.value for state in State)

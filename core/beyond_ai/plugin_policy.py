@@ -1,5 +1,10 @@
-"""Which plugins may be used: the reserved keys of the `[plugins]` table."""
+"""Which plugins may be used: the reserved keys of the `[plugins]` table.
 
+Outside `registry`, so that a program which reads the configuration and loads no plugin, as the gateway's supervisor,
+need not import what loads them.
+"""
+
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +33,7 @@ class PluginPolicy:
         prefer: for a plugin's or an offered name that two distributions claim, the one that wins.
         third_party: False to start with our own plugins alone.
         strict: True to raise PluginError where a plugin would be set aside.
+        load_timeout: seconds for each moment of a plugin's loading: its import, and its hook.
     """
 
     disabled: frozenset[str] = frozenset()
@@ -35,10 +41,16 @@ class PluginPolicy:
     prefer: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     third_party: bool = True
     strict: bool = False
+    load_timeout: float = 5.0
 
     @classmethod
     def from_table(
-        cls, table: Mapping[str, object], *, third_party: bool = True, strict: bool = False
+        cls,
+        table: Mapping[str, object],
+        *,
+        third_party: bool = True,
+        strict: bool = False,
+        load_timeout: float = load_timeout,
     ) -> "PluginPolicy":
         """The policy that a `[plugins]` table states. Raises ValueError, one line `key: problem` for each mistake."""
         problems = [
@@ -61,6 +73,7 @@ class PluginPolicy:
             prefer={str(name): str(winner) for name, winner in prefer.items()} if isinstance(prefer, Mapping) else {},
             third_party=third_party,
             strict=strict,
+            load_timeout=load_timeout,
         )
 
     @classmethod
@@ -73,8 +86,9 @@ class PluginPolicy:
         if not isinstance(table, Mapping):
             raise ConfigError("plugins: must be a table")
         third_party, strict = not _is_true(values.get("no_plugins")), _is_true(values.get("plugins_strict"))
+        timeout = _seconds(values, "plugins_load_timeout_secs", cls().load_timeout)
         try:
-            return cls.from_table(table, third_party=third_party, strict=strict)
+            return cls.from_table(table, third_party=third_party, strict=strict, load_timeout=timeout)
         except ValueError as error:
             raise ConfigError("\n".join(f"plugins.{line}" for line in str(error).splitlines())) from None
 
@@ -95,6 +109,18 @@ class PluginPolicy:
 def _is_true(value: object) -> bool:
     """Whether VALUE is a yes, as the file or a variable writes it."""
     return str(value).strip().lower() in ("1", "true", "t", "yes", "y", "on")
+
+
+def _seconds(values: Mapping[str, object], key: str, default: float) -> float:
+    """The time at KEY, as the file or a variable writes it. Raises ConfigError for what is none."""
+    value = values.get(key, default)
+    try:
+        seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise ConfigError(f"{key}: must be a number of seconds above 0")
+    return seconds
 
 
 def _is_names(value: object) -> bool:
