@@ -1,0 +1,72 @@
+"""Writes what the documents say of the code, from the code: `python docs/generate.py`; `--check` only compares.
+
+Whole pages are below `docs/reference`; in a page that people write, a generated part stands between two comments. A
+test compares, so that whoever changes a setting, an option, a metric, a seam or an event runs this again.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from generators import commands, configuration, hooks, metrics, usage_event
+
+ROOT: Final = Path(__file__).parents[1]
+DOCS: Final = ROOT / "docs"
+NOTE: Final = "<!-- Written by `python docs/generate.py` from {source}. Change that, and run it again. -->"
+PAGES: Final[dict[str, tuple[str, Callable[[], Iterator[str]]]]] = {
+    "configuration.md": ("core/beyond_ai/config/settings.py", configuration.page),
+    "commands.md": ("core/beyond_ai/cli", commands.page),
+    "metrics.md": ("core/beyond_ai/gateway/metric_families.py", metrics.page),
+    "hooks.md": ("core/beyond_ai/spec", hooks.page),
+}
+"""The pages below `docs/reference`: what each is made from, and its lines."""
+
+
+def outputs() -> dict[Path, str]:
+    """Every file that is generated, whole or in part, as it should be."""
+    files = {DOCS / "reference" / name: _page(source, lines()) for name, (source, lines) in PAGES.items()}
+    files[DOCS / "usage-event.md"] = _with_part(DOCS / "usage-event.md", "fields", "\n".join(usage_event.table()))
+    files[DOCS / "serve-protocol.schema.json"] = _serve_schema()
+    return files
+
+
+def _page(source: str, lines: Iterator[str]) -> str:
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+    return f"{NOTE.format(source=source)}\n\n{text.strip()}\n"
+
+
+def _with_part(page: Path, name: str, text: str) -> str:
+    """PAGE with TEXT as its generated part NAME. Raises ValueError for a page without one."""
+    part = re.compile(rf"(<!-- generated: {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
+    whole, found = part.subn(lambda match: f"{match[1]}\n{text}\n{match[2]}", page.read_text())
+    if found != 1:
+        raise ValueError(f"{page} has no one part `<!-- generated: {name} -->` with an end")
+    return whole
+
+
+def _serve_schema() -> str:
+    from beyond_ai.agent.serve import frames
+
+    return json.dumps(frames.schema(), indent=2) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Write, or with `--check` name what is out of date; the exit code."""
+    if arguments not in ([], ["--check"]):
+        sys.stderr.write("usage: python docs/generate.py [--check]\n")
+        return 2
+    stale = {path: text for path, text in outputs().items() if not path.exists() or path.read_text() != text}
+    for path, text in stale.items():
+        if arguments:
+            sys.stderr.write(f"{path.relative_to(ROOT)} is out of date: run `python docs/generate.py`\n")
+        else:
+            path.write_text(text)
+            sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
+    return 1 if stale and arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
