@@ -23,12 +23,16 @@ PAGES: Final[dict[str, tuple[str, Callable[[], Iterator[str]]]]] = {
     "hooks.md": ("core/beyond_ai/spec", hooks.page),
 }
 """The pages below `docs/reference`: what each is made from, and its lines."""
+PART: Final = re.compile(r"<!-- generated: (.*?) -->.*?<!-- end -->", re.DOTALL)
+PARTS: Final[dict[str, Callable[[], Iterator[str]]]] = {"usage event": usage_event.table}
+"""What stands in pages of people, beside `file PATH`, which is that file."""
+LANGUAGES: Final = {".toml": "toml", ".service": "ini", ".yaml": "yaml", "": "dockerfile"}
 
 
 def outputs() -> dict[Path, str]:
     """Every file that is generated, whole or in part, as it should be."""
     files = {DOCS / "reference" / name: _page(source, lines()) for name, (source, lines) in PAGES.items()}
-    files[DOCS / "usage-event.md"] = _with_part(DOCS / "usage-event.md", "fields", "\n".join(usage_event.table()))
+    files |= {page: _with_parts(page) for page in sorted(DOCS.glob("*.md"))}
     files[DOCS / "serve-protocol.schema.json"] = _serve_schema()
     return files
 
@@ -38,13 +42,20 @@ def _page(source: str, lines: Iterator[str]) -> str:
     return f"{NOTE.format(source=source)}\n\n{text.strip()}\n"
 
 
-def _with_part(page: Path, name: str, text: str) -> str:
-    """PAGE with TEXT as its generated part NAME. Raises ValueError for a page without one."""
-    part = re.compile(rf"(<!-- generated: {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-    whole, found = part.subn(lambda match: f"{match[1]}\n{text}\n{match[2]}", page.read_text())
-    if found != 1:
-        raise ValueError(f"{page} has no one part `<!-- generated: {name} -->` with an end")
-    return whole
+def _with_parts(page: Path) -> str:
+    """PAGE with its generated parts. Raises KeyError for one that is not known."""
+
+    def part(found: re.Match[str]) -> str:
+        kind, _, path = found[1].partition(" ")
+        text = _shown(ROOT / path) if kind == "file" else "\n".join(PARTS[found[1]]())
+        return f"<!-- generated: {found[1]} -->\n\n{text}\n\n<!-- end -->"
+
+    return PART.sub(part, page.read_text())
+
+
+def _shown(file: Path) -> str:
+    """FILE as a block of code."""
+    return f"```{LANGUAGES[file.suffix]}\n{file.read_text().strip()}\n```"
 
 
 def _serve_schema() -> str:

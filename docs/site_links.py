@@ -15,17 +15,13 @@ from mkdocs.structure.pages import Page
 
 ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = {
+    "README.md": "project/readme.md",
     "ARCHITECTURE.md": "project/architecture.md",
     "CONTRIBUTING.md": "project/contributing.md",
     "tests/fidelity/README.md": "project/fidelity.md",
     "CHANGELOG.md": "project/changelog.md",
 }
-FILES: Final = {
-    "config.example.toml": "config.example.toml",
-    "docs/serve-protocol.schema.json": "serve-protocol.schema.json",
-}
-ELSEWHERE: Final = {"README.md": "index.md"}
-"""Links to these lead to another page of the site, which tells the same."""
+FILES: Final = {"config.example.toml": "config.example.toml"}
 
 LINK: Final = re.compile(r"\[([^\]]*)\]\(([^)\s]+)\)")
 
@@ -48,9 +44,7 @@ def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
         if not path or "://" in path:
             return link[0]
         wanted = posixpath.normpath(posixpath.join(posixpath.dirname(here), path))
-        shown = (PAGES | FILES | ELSEWHERE).get(
-            wanted, wanted.removeprefix("docs/") if wanted.startswith("docs/") else ""
-        )
+        shown = (PAGES | FILES).get(wanted, wanted.removeprefix("docs/") if wanted.startswith("docs/") else "")
         if shown:
             return f"[{text}]({posixpath.relpath(shown, posixpath.dirname(uri) or '.')}{hash_sign}{fragment})"
         return text if (ROOT / wanted).exists() else link[0]

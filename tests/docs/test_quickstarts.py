@@ -1,10 +1,11 @@
-"""The quickstarts work: exactly their commands are run, in order, in a copy of the repository, and print what they say.
+"""The quickstarts work: exactly their commands are run, in a copy of the repository, and print what the pages say.
 
-Nothing in a command is replaced. What surrounds them is arranged: the distributions that pip would download are those of
-the running environment, which every Python of the scratch environment sees behind its own, and free ports stand for
+Nothing in a command is replaced. What surrounds them is arranged: the distributions that pip would download are those
+of the running environment, which every Python of the scratch environment sees behind its own, and free ports stand for
 8080 and 9090 by variables of the gateway, of the agent and, as a proxy, of curl.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -114,10 +115,8 @@ def run(todo: list[Step], folder: Path, environment: dict[str, str]) -> Iterator
     try:
         yield from process.communicate(timeout=120)[0].split(f"{MARK}\n")
     finally:
-        try:  # a gateway that a step left behind
+        with contextlib.suppress(ProcessLookupError):  # a gateway that a step left behind
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
