@@ -75,7 +75,7 @@ FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 MARKED = re.compile(r"((?:^<!-- .* -->\n)*)^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 """A block with the comments right above it, which say what becomes of it."""
 EXAMPLE = re.compile(r"^<!-- example: (\w+) ([\w-]+) -->\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-EXAMPLES = [
+EXAMPLES: list[tuple[Path, str, str, str]] = [
     (document, *found) for document in (README, PLUGINS, HOOKS) for found in EXAMPLE.findall(document.read_text())
 ]
 PRODUCTS = {
