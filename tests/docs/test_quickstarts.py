@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +128,28 @@ def test_a_quickstart_does_what_it_says(page: Path, clone: Path, environment: di
     assert len(outputs) == len(todo), f"{todo[len(outputs)].commands}printed:\n{rest}"
     for step, output in zip(todo, outputs, strict=True):
         assert step.fits(output), f"{step.commands}should print:\n{step.printed}and printed:\n{output}"
+
+
+def test_the_first_command_of_the_readme_serves(clone: Path, environment: dict[str, str]) -> None:
+    (command,) = re.findall(r"<!-- ci: run -->\n```bash\n(.*?)\n```", (ROOT / "README.md").read_text())
+    process = subprocess.Popen(
+        ["bash", "-c", command],
+        cwd=clone,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    too_late = threading.Timer(60, os.killpg, (process.pid, signal.SIGKILL))
+    too_late.start()
+    try:
+        assert process.stderr is not None
+        assert f"base URL     {environment['AI_GATEWAY_URL']}/v1\n" in iter(process.stderr.readline, "")
+    finally:
+        too_late.cancel()
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=30)
 
 
 def test_the_plugin_quickstart_takes_ten_commands_at_most() -> None:
