@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from generators import commands, configuration, hooks, metrics, usage_event
+from generators import commands, configuration, hooks, metrics, testing, usage_event
 
 ROOT: Final = Path(__file__).parents[1]
 DOCS: Final = ROOT / "docs"
@@ -21,6 +21,7 @@ PAGES: Final[dict[str, tuple[str, Callable[[], Iterator[str]]]]] = {
     "commands.md": ("core/beyond_ai/cli", commands.page),
     "metrics.md": ("core/beyond_ai/gateway/metric_families.py", metrics.page),
     "hooks.md": ("core/beyond_ai/spec", hooks.page),
+    "testing.md": ("core/beyond_ai/testing", testing.page),
 }
 """The pages below `docs/reference`: what each is made from, and its lines."""
 PART: Final = re.compile(r"<!-- generated: (.*?) -->.*?<!-- end -->", re.DOTALL)

@@ -75,7 +75,7 @@ def page() -> Iterator[str]:
         yield ""
         yield f"### `[plugins.{name}]`"
         yield ""
-        texts = notes(class_tree(model))
+        texts = notes(class_tree(model).body)
         rows = [
             (
                 f"`{info.alias or key}`",

@@ -1,21 +1,31 @@
 """Every seam, from its file in `beyond_ai.spec`: the hook with its signature, its story, its example and its types."""
 
 import ast
+import importlib
 import inspect
 import re
 from collections.abc import Iterator
 from typing import Final
 
+import beyond_ai
 from beyond_ai.spec import KINDS, Kind
-from generators.sources import class_tree, notes, targets
-from generators.tables import one_line
+from generators.definitions import definition, paragraphs, signature
+from generators.sources import class_tree, names
 
 FIRST_NAME: Final = re.compile(r'yield \w+\(\s*name="([\w-]+)"')
-ATTRIBUTE: Final = re.compile(r"^    (\w+): (.*(?:\n        .*)*)", re.MULTILINE)
 SET_IN: Final = re.compile(r"(^ {4}.+(?:\n+ {4}.+)*)", re.MULTILINE)
-FURTHER: Final = {"provider": ("beyond_ai.spec.usage",), "sink": ("beyond_ai.spec.usage_event",)}
+FURTHER: Final = {
+    "provider": ("beyond_ai.spec.usage", "beyond_ai.spec.token_count"),
+    "sink": ("beyond_ai.spec.usage_event",),
+}
 """Modules beside a seam's own that hold types of its records."""
-SHARED: Final = ("beyond_ai.spec.component", "beyond_ai.spec.availability")
+SHARED: Final = (
+    "beyond_ai.spec.markers",
+    "beyond_ai.spec.component",
+    "beyond_ai.spec.availability",
+    "beyond_ai.configured",
+    "beyond_ai.errors",
+)
 """What several seams have in common."""
 
 
@@ -34,7 +44,7 @@ def page() -> Iterator[str]:
     yield ""
     yield "## What several kinds have in common"
     for module in SHARED:
-        yield from _types(module, without="")
+        yield from _types(module)
 
 
 def _seam(kind: Kind) -> Iterator[str]:
@@ -50,28 +60,19 @@ def _seam(kind: Kind) -> Iterator[str]:
     yield f"In the entry-point group `{kind.group}`."
     yield ""
     yield "```text"
-    yield _signature(hook)
+    yield signature(hook)
     yield "```"
     yield ""
-    yield from _text(ast.get_docstring(hook) or "")
-    yield from _types(module.__name__, without=kind.hooks.__name__)
+    yield from paragraphs(ast.get_docstring(hook) or "")
+    yield from _types(module.__name__)
     for further in FURTHER.get(kind.name, ()):
-        yield from _types(further, without="")
+        yield from _types(further)
 
 
 def _function(kind: Kind) -> ast.FunctionDef:
     return next(
         node for node in class_tree(kind.hooks).body if isinstance(node, ast.FunctionDef) and node.name == kind.hook
     )
-
-
-def _signature(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
-    """The line of FUNCTION, without `self`, as a plugin writes it."""
-    arguments = ast.unparse(function.args)
-    arguments = re.sub(r"^self(, )?", "", arguments)
-    returns = f" -> {ast.unparse(function.returns)}" if function.returns is not None else ""
-    start = "async def" if isinstance(function, ast.AsyncFunctionDef) else "def"
-    return re.sub(r"'([^']*)'", r"\1", f"{start} {function.name}({arguments}){returns}")
 
 
 def _story(text: str, kind: Kind) -> Iterator[str]:
@@ -90,46 +91,9 @@ def _code(block: str, kind: Kind) -> Iterator[str]:
     yield ""
 
 
-def _text(docstring: str) -> Iterator[str]:
-    """Paragraphs, and `Attributes:` as a list."""
-    prose, _, attributes = docstring.partition("\nAttributes:\n")
-    if prose.strip():
-        yield prose.strip()
-        yield ""
-    for name, text in ATTRIBUTE.findall(attributes):
-        yield f"- `{name}`: {one_line(text)}"
-    if attributes:
-        yield ""
-
-
-def _types(module: str, without: str) -> Iterator[str]:
-    """The public classes of MODULE."""
-    source = inspect.getsource(__import__(module, fromlist=["_"]))
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef) and node.name != without and not node.name.startswith("_"):
-            yield ""
-            yield f"### `{node.name}`"
-            yield ""
-            yield from _text(ast.get_docstring(node) or "")
-            yield from _members(node, described="Attributes:" in (ast.get_docstring(node) or ""))
-
-
-def _members(tree: ast.ClassDef, *, described: bool) -> Iterator[str]:
-    """Fields, values and methods; fields only where the docstring has not DESCRIBED them already."""
-    texts = notes(tree)
-    for member in tree.body:
-        if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef) and not member.name.startswith("_"):
-            is_property = any(isinstance(mark, ast.Name) and mark.id == "property" for mark in member.decorator_list)
-            written = member.name if is_property else _signature(member)
-            yield f"- `{written}`: {one_line(ast.get_docstring(member) or '')}"
-        elif targets(member) and not described:
-            text = texts.get(ast.unparse(targets(member)[0]))
-            yield f"- `{_written(member)}`" + (f": {text}" if text else "")
-    yield ""
-
-
-def _written(member: ast.stmt) -> str:
-    """MEMBER as it stands, but for the quotes around a type that is only named."""
-    if isinstance(member, ast.AnnAssign) and isinstance(member.annotation, ast.Constant):
-        return ast.unparse(member).replace(repr(member.annotation.value), str(member.annotation.value), 1)
-    return ast.unparse(member)
+def _types(module: str) -> Iterator[str]:
+    """What MODULE defines for others: its classes but for the hooks, and what else `beyond_ai` hands on."""
+    for node in ast.parse(inspect.getsource(importlib.import_module(module))).body:
+        is_type = isinstance(node, ast.ClassDef) and not node.name.endswith("Hooks") and not node.name.startswith("_")
+        if is_type or set(names(node)) & set(beyond_ai.__all__):
+            yield from definition(module, names(node)[0])

@@ -2,7 +2,8 @@
 
 import ast
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from textwrap import dedent
 
 from generators.tables import one_line
@@ -15,18 +16,19 @@ def class_tree(owner: type) -> ast.ClassDef:
     return tree
 
 
-def notes(tree: ast.ClassDef) -> Mapping[str, str]:
-    """The text below each field or value that has one, by its name."""
-    found: dict[str, str] = {}
-    for member, following in zip(tree.body, tree.body[1:], strict=False):
-        name = next((target.id for target in targets(member) if isinstance(target, ast.Name)), None)
-        if name is not None and isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
-            found[name] = one_line(str(following.value.value))
-    return found
+def notes(body: Sequence[ast.stmt]) -> Mapping[str, str]:
+    """The text below each field or value in BODY that has one, by its name."""
+    return {
+        name: one_line(str(following.value.value))
+        for member, following in pairwise(body)
+        for name in names(member)
+        if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
+    }
 
 
-def targets(member: ast.stmt) -> list[ast.expr]:
-    """What MEMBER gives a value or a type to."""
-    if isinstance(member, ast.AnnAssign):
-        return [member.target]
-    return member.targets if isinstance(member, ast.Assign) else []
+def names(node: ast.stmt) -> list[str]:
+    """What NODE defines, or gives a value or a type to."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
