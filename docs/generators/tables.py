@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 CODE: Final = re.compile(r"(`[^`]*`)")
-MARKUP: Final = re.compile(r"(?<!\w)_|_(?!\w)|[<*]")
-"""What Markdown would read as something else than itself."""
+MARKUP: Final = re.compile(r"(?<!\w)_|_(?!\w)|[<*|]")
+"""What Markdown would read as something else than itself, in one of its dialects."""
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -20,8 +20,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str
 def prose(text: str) -> str:
     """TEXT, plain but for code between backquotes, as one line that fits in a cell."""
     parts = CODE.split(one_line(text))
-    plain = [part if part.startswith("`") else MARKUP.sub(r"\\\g<0>", part) for part in parts]
-    return "".join(plain).replace("|", "\\|")
+    return "".join(code(part[1:-1]) if part.startswith("`") else MARKUP.sub(_entity, part) for part in parts)
 
 
 def one_line(text: str) -> str:
@@ -30,5 +29,9 @@ def one_line(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """TEXT as code in a cell."""
-    return f"`{text}`".replace("|", "\\|")
+    """TEXT as code in a cell. Dialects of Markdown disagree on a pipe between backquotes."""
+    return f"<code>{MARKUP.sub(_entity, text)}</code>" if "|" in text else f"`{text}`"
+
+
+def _entity(found: re.Match[str]) -> str:
+    return f"&#{ord(found[0])};"
