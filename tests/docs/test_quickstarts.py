@@ -152,9 +152,10 @@ def test_the_first_command_of_the_readme_serves(clone: Path, environment: dict[s
         process.communicate(timeout=30)
 
 
-def test_the_plugin_quickstart_takes_ten_commands_at_most() -> None:
+def test_a_plugin_takes_ten_commands_at_most() -> None:
     commands = [line for step in steps(ROOT / "docs" / "quickstart-plugin.md") for line in step.lines()]
-    assert 0 < len(commands) <= 10, commands
+    (call,) = [number for number, line in enumerate(commands, 1) if line.startswith("beyond-ai agent run")]
+    assert call <= 10, commands
 
 
 def test_there_is_a_quickstart_of_each_program_and_of_plugins() -> None:
