@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import get_args
 import pytest
 from prometheus_client.core import Metric
 from tests.fidelity import answers, connections, credentials, requests
+from tests.gateway_process import PUBLIC_KEY
 from typer.testing import CliRunner
 
 from beyond_ai import (
@@ -51,11 +53,14 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 FIDELITY = ROOT / "tests" / "fidelity" / "README.md"
 PLUGINS = ROOT / "docs" / "plugins.md"
+HOOKS = ROOT / "docs" / "reference" / "hooks.md"
 GATEWAY = ROOT / "docs" / "gateway.md"
 AGENT_OPTIONS = ROOT / "core" / "beyond_ai" / "cli" / "agent_options.py"
 SERVE = ROOT / "core" / "beyond_ai" / "agent" / "serve"
 COUNTS = ROOT / "core" / "beyond_ai" / "gateway" / "usage" / "counts.py"
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), FIDELITY]
+GENERATED = sorted(ROOT.glob("docs/reference/*.md"))
+"""What the code says of itself; its names need no other proof."""
 SOURCES = [
     file
     for folder in ("core", "plugins", "providers", "tools", "tests", "examples", "docs", ".ci")
@@ -67,8 +72,12 @@ THEIRS = ("config.toml", "AGENTS.md", "CLAUDE.md", "SKILL.md", "NAME.md")
 """Files that are named and are those of users."""
 
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
-EXAMPLE = re.compile(r"^<!-- example: (\w+) (\w+) -->\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-EXAMPLES = [(document, *found) for document in (README, PLUGINS) for found in EXAMPLE.findall(document.read_text())]
+MARKED = re.compile(r"((?:^<!-- .* -->\n)*)^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A block with the comments right above it, which say what becomes of it."""
+EXAMPLE = re.compile(r"^<!-- example: (\w+) ([\w-]+) -->\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXAMPLES: list[tuple[Path, str, str, str]] = [
+    (document, *found) for document in (README, PLUGINS, HOOKS) for found in EXAMPLE.findall(document.read_text())
+]
 PRODUCTS = {
     "auth": AuthScheme,
     "scanner": ScannerFactory,
@@ -95,6 +104,9 @@ def spans(document: Path) -> list[str]:
 
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+each_page = pytest.mark.parametrize(
+    "document", [*DOCUMENTS, *GENERATED], ids=lambda path: path.relative_to(ROOT).as_posix()
+)
 each_example = pytest.mark.parametrize(
     ("kind", "name", "source"),
     [(kind, name, source) for _, kind, name, source in EXAMPLES],
@@ -110,7 +122,7 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-@each_document
+@each_page
 def test_relative_links_resolve(document: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", document.read_text())):
         if "://" in target:
@@ -130,6 +142,49 @@ def test_files_that_are_named_exist(document: Path) -> None:
             assert any(f"/{file.relative_to(ROOT).as_posix()}".endswith(f"/{span}") for file in SOURCES), span
         elif re.fullmatch(r"(core|plugins|providers|tools|tests|docs)/[\w./-]*", span):
             assert (ROOT / span).exists(), span
+
+
+# Blocks of code
+
+
+def unmarked(document: Path, *languages: str) -> Iterator[str]:
+    """The blocks of DOCUMENT in one of LANGUAGES above which no comment stands."""
+    blocks = MARKED.findall(document.read_text())
+    return (text for marks, language, text in blocks if language in languages and not marks)
+
+
+@each_page
+def test_every_block_says_its_language(document: Path) -> None:
+    known = {"bash", "dockerfile", "ini", "json", "python", "text", "toml", "yaml"}
+    openings = re.findall(r"^ *```(.*)$", document.read_text(), re.MULTILINE)[::2]
+    assert set(openings) - {""} <= known  # without one it is a picture
+
+
+@each_page
+def test_every_command_is_run_or_says_why_not(document: Path) -> None:
+    if not document.name.startswith("quickstart-"):  # tests/docs runs those
+        assert list(unmarked(document, "bash", "console", "sh")) == [], "say <!-- not run: REASON --> above it"
+
+
+@each_page
+def test_json_is_json(document: Path) -> None:
+    for block in unmarked(document, "json"):
+        try:
+            json.loads(block)
+        except json.JSONDecodeError:  # an object a line
+            assert all(isinstance(json.loads(line), dict) for line in block.splitlines()), block
+
+
+@each_page
+def test_python_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are no plugins, which `test_examples_work` has. Of one marked `compiled` the imports alone."""
+    monkeypatch.chdir(tmp_path)
+    for block in unmarked(document, "python"):
+        imported(block, tmp_path)
+    for marks, language, block in MARKED.findall(document.read_text()):
+        if language == "python" and marks.startswith("<!-- compiled: "):
+            compile(block, str(document), "exec")
+            imported("\n".join(re.findall(r"^(?:from|import) .*$", block, re.MULTILINE)), tmp_path)
 
 
 # Commands, settings, names
@@ -187,7 +242,7 @@ def test_toml_is_a_valid_configuration_or_declares_a_plugin(document: Path, tmp_
             assert set(project["entry-points"]) <= groups
             continue
         (tmp_path / "config.toml").write_text(block)
-        load_settings(tmp_path / "config.toml", {})
+        load_settings(tmp_path / "config.toml", {"AI_SIGNING_KEY_1": PUBLIC_KEY})
 
 
 def metric_families() -> list[Metric]:
@@ -235,7 +290,7 @@ def test_variables_that_are_named_exist(document: Path) -> None:
     known = {f"AI_{name.upper()}" for name in Settings.model_fields}
     known |= {"AI_CONFIG_PATH", "AI_MINT_KEY", DISABLED_VARIABLE, *PLAIN_VARIABLES, *agent_variables()}
     for name in re.findall(r"\bAI_[A-Z0-9_]+", document.read_text()):
-        assert name in known or name.startswith(tuple(MAP_VARIABLES)), name
+        assert name in known or f"{name}_".startswith(tuple(MAP_VARIABLES)), name
 
 
 def test_every_reason_of_readyz_is_documented() -> None:
@@ -272,6 +327,12 @@ def imported(source: str, folder: Path) -> ModuleType:
     return module
 
 
+def plugin_example(kind: str) -> str:
+    """The one of the authors' page."""
+    (source,) = [source for document, found, _, source in EXAMPLES if (document, found) == (PLUGINS, kind)]
+    return source
+
+
 @each_example
 def test_examples_work(kind: str, name: str, source: str, tmp_path: Path) -> None:
     module = imported(source, tmp_path)
@@ -288,7 +349,7 @@ def test_examples_work(kind: str, name: str, source: str, tmp_path: Path) -> Non
 
 
 def test_the_scanner_example_finds_a_model_at_any_border(tmp_path: Path) -> None:
-    (source,) = [source for _, kind, _, source in EXAMPLES if kind == "scanner"]
+    source = plugin_example("scanner")
     (component,) = imported(source, tmp_path).beyond_scanners()
     body = b'{"stream": true, "model": "gpt-4o"}'
     for border in range(len(body) + 1):
@@ -299,7 +360,7 @@ def test_the_scanner_example_finds_a_model_at_any_border(tmp_path: Path) -> None
 
 
 async def test_the_sink_example_writes_what_it_was_given(tmp_path: Path) -> None:
-    (source,) = [source for _, kind, _, source in EXAMPLES if kind == "sink"]
+    source = plugin_example("sink")
     module = imported(source, tmp_path)
     sink = module.Ledger(module.LedgerSettings(path=str(tmp_path / "ledger.txt")))
     await sink.start()
@@ -322,7 +383,7 @@ async def test_the_sink_example_writes_what_it_was_given(tmp_path: Path) -> None
 
 
 async def test_the_deny_store_example_follows_its_file(tmp_path: Path) -> None:
-    (source,) = [source for _, kind, _, source in EXAMPLES if kind == "deny_store"]
+    source = plugin_example("deny_store")
     store = imported(source, tmp_path).Lines(tmp_path / "denied.txt")
     (tmp_path / "denied.txt").write_text("42\n7\n")
     denied = DenySet()
@@ -335,7 +396,7 @@ async def test_the_deny_store_example_follows_its_file(tmp_path: Path) -> None:
 
 
 async def test_the_observer_example_logs_what_is_slow(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (source,) = [source for _, kind, _, source in EXAMPLES if kind == "observer"]
+    source = plugin_example("observer")
     observer = imported(source, tmp_path).Slow()
     caplog.set_level("INFO", "beyond_ai.slow")
     await observer.start()

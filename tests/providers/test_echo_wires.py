@@ -355,6 +355,26 @@ def test_which_tool_is_called(path: str, names: list[str], called: str | None) -
     assert finish == (CALLED if called else STOP)[path]
 
 
+@pytest.mark.parametrize(
+    ("words", "called"),
+    [
+        ('/call bash {"command": "echo {1}"}', {"name": "bash", "arguments": {"command": "echo {1}"}}),
+        (' /call bash\n{"command":\n"ls"}\n', {"name": "bash", "arguments": {"command": "ls"}}),
+        ("/call read_file", {"name": "read_file", "arguments": {"path": ".", "lines": 1}}),
+        ("/call absent {}", {"name": "read_file", "arguments": {"path": ".", "lines": 1}}),
+        ("/call bash {'command': 1}", {"name": "read_file", "arguments": {"path": ".", "lines": 1}}),
+        ("please /call bash {}", {"name": "read_file", "arguments": {"path": ".", "lines": 1}}),
+    ],
+)
+@pytest.mark.parametrize("path", WIRES)
+def test_a_call_that_the_user_asks_for_is_made(path: str, words: str, called: Body) -> None:
+    tools = [tool(path, "bash"), tool(path, "read_file", READ_SCHEMA)]
+    text, call, finish, _ = both_ways(path, asking(path, words, tools=tools))
+    assert (text, call, finish) == ("", called, CALLED[path])
+    none: object = {"type": "none"} if path == MESSAGES else "none"
+    assert both_ways(path, asking(path, words, tools=tools, tool_choice=none))[1] is None
+
+
 @pytest.mark.parametrize("path", WIRES)
 def test_tool_choice_none_and_a_named_tool_are_honoured(path: str) -> None:
     tools = [tool(path, "ls"), tool(path, "write")]

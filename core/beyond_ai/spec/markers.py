@@ -11,3 +11,4 @@ API_VERSION: Final = 1
 
 hookspec = HookspecMarker(PROJECT)
 hookimpl = HookimplMarker(PROJECT)
+"""Marks a plugin's function: `@hookimpl`, or `@hookimpl(tryfirst=True)` and `trylast` where order matters."""

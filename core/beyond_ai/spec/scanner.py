@@ -1,7 +1,21 @@
 """Scanners: read what the gateway must know out of a request body as it streams by, in constant memory.
 
 Which scanner serves is `scanner` in the configuration; `auto` takes the one with the highest `preference`, so a
-native scanner replaces the Python one by being installed.
+native scanner replaces the Python one by being installed. This one sees nothing:
+
+    from beyond_ai import Component, ScannerFactory, hookimpl
+
+    class Blind:
+        model = stream = None
+        options = ()
+        open_option = root_end = -1
+        root_empty = True
+        words = 0
+        def feed(self, data): pass
+
+    @hookimpl
+    def beyond_scanners():
+        yield Component(name="blind", summary="sees nothing", create=lambda context: ScannerFactory(Blind, -1))
 """
 
 from collections.abc import Callable, Iterable, Sequence

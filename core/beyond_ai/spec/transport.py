@@ -8,6 +8,27 @@ between the two sides on the byte path. Order of events for one exchange:
     ... failed                                            at any point instead of the rest; nothing follows it
 
 After `abort`, and after `end` or `failed`, the transport calls nothing more for that exchange.
+
+    import asyncio
+    from beyond_ai import Component, FailureStage, UpstreamFailure, hookimpl
+
+    class Refused:
+        def __init__(self, events):
+            failure = UpstreamFailure(FailureStage.CONNECT, "egress is closed")
+            self.answer = asyncio.get_running_loop().call_soon(events.upstream_failed, failure)
+        def send(self, data): pass
+        def send_end(self): pass
+        def pause(self): pass
+        def resume(self): pass
+        def abort(self): self.answer.cancel()
+
+    class Closed:
+        def open(self, request, events): return Refused(events)
+        async def aclose(self): pass
+
+    @hookimpl
+    def beyond_transports():
+        yield Component(name="closed", summary="reaches nobody", create=lambda context: Closed())
 """
 
 from collections.abc import Iterable

@@ -1,5 +1,10 @@
-"""What echo answers: the user's words back, one harmless tool call first where tools are offered, then its result."""
+"""What echo answers: the user's words back, one harmless tool call first where tools are offered, then its result.
 
+Words that begin with `/call NAME` have it call the tool NAME, with the JSON object behind that, if there is one.
+"""
+
+import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -27,6 +32,9 @@ CHANGING: Final = frozenset(
     )
 )
 """Words in the names of tools that change something or run something."""
+
+ASKED: Final = re.compile(r"\s*/call\s+([\w-]+)\s*(\{.*\})?\s*", re.DOTALL)
+"""A user's wish for one call: the tool, and its arguments."""
 
 QUOTED_RESULT: Final = 60
 """Tokens of a tool's result that are quoted."""
@@ -75,9 +83,8 @@ def answer(conversation: Conversation) -> Answer:
     if results := conversation.since_question(Role.RESULT):
         return said(f"The tool answered: {_quoted(results[-1])}", conversation.limit)
     if not conversation.since_question(Role.CALL):
-        tool = _tool_to_call(conversation)
-        if tool is not None:
-            call = ToolCall(tool.name, minimal_arguments(tool.schema))
+        call = _asked_call(conversation) or _own_call(conversation)
+        if call is not None:
             return Answer(split(call.json()), call)
     question = conversation.question()
     return said(f"You said: {question}" if question else "You said nothing.", conversation.limit)
@@ -94,6 +101,23 @@ def _quoted(result: str) -> str:
     if not tokens:
         return "nothing."
     return "".join(tokens[:QUOTED_RESULT]) + (" ..." if len(tokens) > QUOTED_RESULT else "")
+
+
+def _asked_call(conversation: Conversation) -> ToolCall | None:
+    """The call that the user's words ask for, where it is offered and its arguments are JSON."""
+    asked = ASKED.fullmatch(conversation.question())
+    if asked is None or conversation.choice is Choice.NONE:
+        return None
+    for tool in conversation.tools:
+        if tool.name == asked[1]:
+            with contextlib.suppress(orjson.JSONDecodeError):
+                return ToolCall(tool.name, orjson.loads(asked[2]) if asked[2] else minimal_arguments(tool.schema))
+    return None
+
+
+def _own_call(conversation: Conversation) -> ToolCall | None:
+    tool = _tool_to_call(conversation)
+    return None if tool is None else ToolCall(tool.name, minimal_arguments(tool.schema))
 
 
 def _tool_to_call(conversation: Conversation) -> OfferedTool | None:
