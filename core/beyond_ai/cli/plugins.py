@@ -153,7 +153,7 @@ def _described(plugin: Plugin) -> dict[str, object]:
         "config": {
             key: described
             for record in plugin.records.values()
-            if isinstance(record, Component) and record.config is not None
+            if isinstance(record, Component | Tool) and record.config is not None
             for key, described in _config_keys(record.config).items()
         },
     }
