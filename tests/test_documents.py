@@ -55,7 +55,7 @@ GATEWAY = ROOT / "docs" / "gateway.md"
 AGENT_OPTIONS = ROOT / "core" / "beyond_ai" / "cli" / "agent_options.py"
 SERVE = ROOT / "core" / "beyond_ai" / "agent" / "serve"
 COUNTS = ROOT / "core" / "beyond_ai" / "gateway" / "usage" / "counts.py"
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), FIDELITY]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), FIDELITY, ROOT / "examples" / "README.md"]
 SOURCES = [
     file
     for folder in ("core", "plugins", "providers", "tools", "tests", "examples", "docs", ".ci")

@@ -9,8 +9,8 @@ from beyond_ai.registry import Plugin, Registry, State
 from beyond_ai.registry.discovery import discover
 from beyond_ai.registry.policy import RESERVED
 from beyond_ai.spec.component import Component
-from beyond_ai.spec.tool import Tool
 from beyond_ai.spec.kinds import KINDS
+from beyond_ai.spec.tool import Tool
 
 
 def unresolved(settings: Settings, registry: Registry) -> list[str]:

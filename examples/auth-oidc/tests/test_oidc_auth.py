@@ -3,21 +3,24 @@
 import asyncio
 import base64
 import json
+import re
 import time
+import tomllib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from oidc_auth.key_set import IssuerAway, KeySet, http_fetch, parse_keys
-from oidc_auth.scheme import OidcTokens
-from oidc_auth.settings import OidcSettings
 from pydantic import ValidationError
 
 from beyond_ai import AuthScheme, Identity, InvalidCredential
 from beyond_ai.testing import ScriptedUpstream, json_response, response
+from oidc_auth.key_set import IssuerAway, KeySet, http_fetch, parse_keys
+from oidc_auth.scheme import OidcTokens
+from oidc_auth.settings import OidcSettings
 
 RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC = ec.generate_private_key(ec.SECP256R1())
@@ -98,7 +101,9 @@ PUBLIC_PEM = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPub
 def forged(header: dict[str, str], signature: bytes = b"") -> str:
     """A token with HEADER, whose claims are good."""
     claims = token().split(".")[1]
-    head, end = (base64.urlsafe_b64encode(raw).rstrip(b"=").decode() for raw in (json.dumps(header).encode(), signature))
+    head, end = (
+        base64.urlsafe_b64encode(raw).rstrip(b"=").decode() for raw in (json.dumps(header).encode(), signature)
+    )
     return f"{head}.{claims}.{end}"
 
 
@@ -148,7 +153,9 @@ async def test_a_clock_that_is_a_little_off_is_forgiven(known: Issuer) -> None:
     assert known.at_once(token(exp=time.time() - 20, nbf=time.time() + 20)).tenant_id == 42
 
 
-@pytest.mark.parametrize("credential", ["bai_v1.1.a.b", "sk-fake", "team-blue", "eyJhbGciOiJIUzI1NiJ9", "eyJ.a.b.c", ""])
+@pytest.mark.parametrize(
+    "credential", ["bai_v1.1.a.b", "sk-fake", "team-blue", "eyJhbGciOiJIUzI1NiJ9", "eyJ.a.b.c", ""]
+)
 def test_other_peoples_keys_are_not_claimed(credential: str) -> None:
     settings = OidcSettings(issuer=ISSUER, audience="a", jwks_url="https://login.example.com/jwks")
     assert not OidcTokens(settings, KeySet(settings, http_fetch(settings))).claims(credential)
@@ -182,7 +189,7 @@ async def test_stale_keys_serve_while_the_issuer_is_away_for_the_stated_time(kno
     known.server.answer(response(503, [], b"away"))
     assert known.at_once(token()).tenant_id == 42  # and a fetch goes on beside
     await known.server.wait_for_requests(2)
-    assert (await known.key_set.fetched())["ec"]
+    assert "ec" in await known.key_set.fetched()
     known.now += known.settings.stale_secs
     known.server.answer(response(503, [], b"away"))
     with pytest.raises(IssuerAway):
@@ -218,3 +225,11 @@ def test_a_dangerous_setting_is_refused(wrong: dict[str, Any]) -> None:
     settings = {"issuer": ISSUER, "audience": "a", "jwks_url": "https://login.example.com/jwks", **wrong}
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         OidcSettings.model_validate(settings)
+
+
+def test_the_readme_shows_each_setting_with_its_default() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    [shown] = re.findall(r"^```toml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    settings = tomllib.loads(shown)["plugins"]["oidc"]
+    required = {name: settings[name] for name in ("issuer", "audience", "jwks_url")}
+    assert settings == OidcSettings.model_validate(required).model_dump(mode="json")

@@ -1,16 +1,20 @@
 """Checkpoints of real repositories: what is in them, what is not touched, and that nothing is ever lost."""
 
 import os
+import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+
+from beyond_ai import Allow, BeyondError, Block
+from beyond_ai.spec.conversation import ToolUse
 from git_checkpoint.checkpoints import Checkpoints
 from git_checkpoint.git import REF, Repository
 from git_checkpoint.hook import GitCheckpoint, GitCheckpointSettings
 
-from beyond_ai import Allow, BeyondError, Block
-from beyond_ai.spec.conversation import ToolUse
+README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -204,3 +208,8 @@ async def test_a_checkpoint_that_cannot_be_made_blocks_the_call(folder: Path) ->
     verdict = await hook.before_tool_call(call("write"))
     assert isinstance(verdict, Block)
     assert "no checkpoint could be made before it (git update-ref: " in verdict.reason
+
+
+def test_the_readme_shows_each_setting_with_its_default() -> None:
+    [shown] = re.findall(r"^```toml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert tomllib.loads(shown)["plugins"]["git_checkpoint"] == GitCheckpointSettings().model_dump(mode="json")

@@ -1,8 +1,8 @@
 """Acme's record, and what its usage report comes to."""
 
-import acme_provider
 import pytest
 
+import acme_provider
 from beyond_ai import UsageCounts
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sqlite3
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -10,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlite_sink.sink import SqliteSettings, SqliteSink
 
 from beyond_ai import UsageEvent
 from beyond_ai.spec.provider import Dialect
+from sqlite_sink.sink import SqliteSettings, SqliteSink
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 TABLE, BILL = re.findall(r"^```sql\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -117,3 +118,8 @@ async def test_the_bill_of_the_readme(tmp_path: Path) -> None:
         ("1", 2, 0, 0, 2000, 20, (openai + anthropic) / 1e9),
         ("2", 1, 1, 1, 1000, 10, None),
     ]
+
+
+def test_the_readme_shows_each_setting_with_its_default() -> None:
+    [shown] = re.findall(r"^```toml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert tomllib.loads(shown)["plugins"]["sqlite"] == SqliteSettings().model_dump(mode="json")

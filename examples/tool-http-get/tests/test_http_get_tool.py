@@ -1,21 +1,25 @@
-"""Whom it asks and whom it refuses, and what it gives back: against real servers on loopback, which are allowed here."""
+"""Whom it asks and whom it refuses, and what it gives back, against real servers on loopback: they are allowed here."""
 
 import asyncio
+import re
 import socket
+import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpcore
 import pytest
+
+from beyond_ai import ToolContext, ToolError, ToolLimits, ToolResult
+from beyond_ai.testing import Pause, ReadBody, ScriptedUpstream, Send, response, response_head
 from http_get_tool import addresses
 from http_get_tool.addresses import AddressPolicy, Refused
 from http_get_tool.tool import HttpGet, HttpGetSettings, http_get
 
-from beyond_ai import ToolContext, ToolError, ToolLimits, ToolResult
-from beyond_ai.testing import Pause, ReadBody, ScriptedUpstream, Send, response, response_head
-
 TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 class Never:
@@ -66,7 +70,9 @@ def test_an_address_that_is_not_public_is_refused(address: str) -> None:
         AddressPolicy().check(address, address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+@pytest.mark.parametrize(
+    "address", ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+)
 def test_a_public_address_is_not_refused(address: str) -> None:
     AddressPolicy().check(address, address)
 
@@ -79,7 +85,9 @@ def test_what_is_allowed_is_allowed_in_all_its_forms_and_nothing_beside_it() -> 
         policy.check("10.2.0.1", "10.2.0.1")
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "0x7f000001", "2130706433", "[::1]", "[::ffff:7f00:1]"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "127.1", "0x7f000001", "2130706433", "[::1]", "[::ffff:7f00:1]"]
+)
 async def test_no_spelling_of_this_machine_gets_through(server: ScriptedUpstream, host: str) -> None:
     port = server.authority.rpartition(":")[2]
     with pytest.raises(ToolError, match=r"Not allowed|not found"):
@@ -97,7 +105,7 @@ async def test_a_name_is_resolved_once_and_one_bad_address_is_enough(
         return answers.pop(0)
 
     monkeypatch.setattr(addresses, "resolved", rebinding)
-    with pytest.raises(ToolError, match="rebind.example is 127.0.0.1, which is this machine"):
+    with pytest.raises(ToolError, match=r"rebind\.example is 127\.0\.0\.1, which is this machine"):
         await get(f"http://rebind.example:{port}/", allow=[])
     server.answer(response(200, [TEXT], b"once"))
     assert (await get(f"http://rebind.example:{port}/")).text.endswith("once")
@@ -112,7 +120,12 @@ async def test_redirects_are_followed_checked_and_counted(server: ScriptedUpstre
     said: list[str] = []
     assert (await get(f"{url}/first", said)).text == f"200 {url}/second (text/plain, 4 bytes)\n\nhere"
     assert f"redirected to {url}/second\n200 {url}/second: 4 bytes\n" in said
-    for bad in (b"http://169.254.169.254/latest/meta-data", b"http://[::1]:1/", b"file:///etc/passwd", b"http://u:p@h/"):
+    for bad in (
+        b"http://169.254.169.254/latest/meta-data",
+        b"http://[::1]:1/",
+        b"file:///etc/passwd",
+        b"http://u:p@h/",
+    ):
         server.answer(response(302, [(b"location", bad)], b""))
         with pytest.raises(ToolError, match=r"Not allowed|no http or https URL|user name"):
             await get(url)
@@ -150,7 +163,12 @@ async def test_only_text_is_read_and_an_error_keeps_its_words(server: ScriptedUp
 async def test_nobody_there_is_an_error_of_the_tools() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        with pytest.raises(ToolError, match="127.0.0.1"):
+        with pytest.raises(ToolError, match=r"127\.0\.0\.1"):
             await get(f"http://127.0.0.1:{unused.getsockname()[1]}/")
     with pytest.raises(httpcore.ConnectError, match="not found"):
         await addresses.resolved("nobody.invalid", 80)
+
+
+def test_the_readme_shows_each_setting_with_its_default() -> None:
+    [shown] = re.findall(r"^```toml\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    assert tomllib.loads(shown)["plugins"]["http_get"] == HttpGetSettings().model_dump(mode="json")

@@ -1,8 +1,8 @@
 """The issuer's keys: fetched when they are needed, kept for a while, and fetched again when they rotate.
 
-Three ages. Fresh keys are used as they are. Older ones still serve while newer ones are fetched beside. Beyond that there
-are none until a fetch succeeds. However many requests ask, one fetch is under way at a time, and between the ends of
-two passes `refetch_secs`: made-up key ids cannot be used to flood the issuer.
+Three ages. Fresh keys are used as they are. Older ones still serve while newer ones are fetched beside. Beyond that
+there are none until a fetch succeeds. However many requests ask, one fetch is under way at a time, and the next waits
+for `refetch_secs` to pass: made-up key ids cannot be used to flood the issuer.
 """
 
 import asyncio

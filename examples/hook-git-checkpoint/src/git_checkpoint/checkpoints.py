@@ -52,7 +52,9 @@ class Checkpoints:
         Tracked and untracked files are in it, ignored ones are not, but those that BESIDES names, folders included.
         """
         git = self._repository
-        there = [path for path in git.paths("ls-files", "--cached", "--others", "--exclude-standard") if path[-1] != "/"]
+        there = [
+            path for path in git.paths("ls-files", "--cached", "--others", "--exclude-standard") if path[-1] != "/"
+        ]
         before = set(git.paths("ls-files", own_index=True))
         git.run("update-index", "-z", "--force-remove", "--stdin", feed=before.difference(there), own_index=True)
         git.run("update-index", "-z", "--add", "--remove", "--replace", "--stdin", feed=there, own_index=True)

@@ -46,7 +46,9 @@ class GitCheckpoint(AgentHook):
             return Block(f"no checkpoint could be made before it ({error})")
         if not made and not self._warned:
             self._warned = True
-            self._warn(f"{self._folder} is in no git repository: no checkpoints are made, and nothing can be rolled back")
+            self._warn(
+                f"{self._folder} is in no git repository: no checkpoints are made, and nothing can be rolled back"
+            )
         return Allow()
 
     def _make(self, reason: str) -> bool:

@@ -52,7 +52,11 @@ async def fetch(url: str, limits: Limits, connections: CheckedConnections, progr
     ) as pool:
         for _ in range(limits.max_redirects + 1):
             _check(url)
-            headers = {"accept": ", ".join(limits.content_types), "accept-encoding": "identity", "user-agent": "http_get"}
+            headers = {
+                "accept": ", ".join(limits.content_types),
+                "accept-encoding": "identity",
+                "user-agent": "http_get",
+            }
             async with pool.stream("GET", url, headers=[*headers.items(), ("host", _host(url))]) as answer:
                 fields = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
                 location = fields.get(b"location")
@@ -69,7 +73,9 @@ async def _page(
     content_type, _, parameters = fields.get(b"content-type", "").partition(";")
     content_type = content_type.strip().lower()
     if not _is_allowed(content_type, limits.content_types):
-        raise ToolError(f"{url} is {content_type or 'of no stated type'}; only {', '.join(limits.content_types)} is read.")
+        raise ToolError(
+            f"{url} is {content_type or 'of no stated type'}; only {', '.join(limits.content_types)} is read."
+        )
     if fields.get(b"content-encoding", "identity").lower() != "identity":
         raise ToolError(f"{url} comes compressed, though it was asked not to.")
     body = bytearray()

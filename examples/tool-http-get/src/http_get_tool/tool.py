@@ -23,7 +23,9 @@ class HttpGetSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    allow: tuple[str, ...] = Field(default=(), description="addresses and networks that may be asked besides public ones")
+    allow: tuple[str, ...] = Field(
+        default=(), description="addresses and networks that may be asked besides public ones"
+    )
     timeout_secs: float = Field(default=20.0, gt=0, description="seconds of one call, redirects included")
     max_bytes: int = Field(default=1_000_000, ge=1, description="bytes that are read of a body")
     max_redirects: int = Field(default=5, ge=0)
@@ -66,7 +68,7 @@ async def http_get(arguments: HttpGet, context: ToolContext) -> ToolResult:
     except TimeoutError:
         raise ToolError(f"No whole answer within {settings.timeout_secs:g} s.") from None
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
-        raise ToolError(f"{arguments.url}: {error or type(error).__name__}") from None
+        raise ToolError(f"{arguments.url}: {str(error) or type(error).__name__}") from None
     return ToolResult(_shown(page, context), is_error=page.status >= 400)
 
 
