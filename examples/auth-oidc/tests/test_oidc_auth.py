@@ -98,9 +98,18 @@ async def test_the_first_token_waits_for_the_keys_and_the_next_for_nothing(issue
 PUBLIC_PEM = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def forged(header: dict[str, str], signature: bytes = b"") -> str:
+def respelt(credential: str) -> str:
+    """CREDENTIAL in other letters that decode to the same bytes."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return credential[:-1] + letters[letters.index(credential[-1]) | 1]
+
+
+def forged(header: dict[str, str], signature: bytes = b"", *, deep: bool = False) -> str:
     """A token with HEADER, whose claims are good."""
     claims = token().split(".")[1]
+    if deep:
+        head = base64.urlsafe_b64encode(b'{"deep":' + b"[" * 5000).rstrip(b"=").decode()
+        return f"{head}.{claims}."
     head, end = (
         base64.urlsafe_b64encode(raw).rstrip(b"=").decode() for raw in (json.dumps(header).encode(), signature)
     )
@@ -140,6 +149,8 @@ def hs256_with_the_public_key() -> str:
         (token(tenant_id=1.5), "no unsigned 64-bit number"),
         (token(padding="x" * 8192), "characters"),
         ("eyJh.eyJh.", "DecodeError"),
+        (respelt(token()), "canonical|padding"),
+        (forged({}, deep=True), "recursion"),
     ],
 )
 async def test_what_does_not_hold_is_refused(known: Issuer, credential: str, reason: str) -> None:

@@ -77,6 +77,17 @@ async def test_all_64_bits_of_an_id_and_no_nonsense_of_a_count(tmp_path: Path) -
     assert not lost
 
 
+async def test_one_that_is_odd_costs_no_other(tmp_path: Path) -> None:
+    path, lost = tmp_path / "usage.db", Counter[str]()
+    writer = sink(path, lost)
+    await writer.start()
+    for odd in ({"model": "half \ud800"}, {"outcome": None}, {"upstream_status": object()}, {}):
+        writer.emit(event(f"1-{len(odd)}-{next(iter(odd), '')}", **odd))
+    await writer.aclose()
+    assert rows(path, "SELECT request_id, model FROM usage ORDER BY 1") == [("1-0-", "acme-1"), ("1-1-model", "half ?")]
+    assert lost == {"failed": 2}
+
+
 async def test_a_locked_database_holds_nothing_up_and_loses_what_does_not_fit(tmp_path: Path) -> None:
     path, lost = tmp_path / "usage.db", Counter[str]()
     writer = sink(path, lost, busy_ms=1, queue_events=2)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Iterator
 from typing import Final
 
 import jwt
+from jwt.utils import base64url_decode, base64url_encode
 
 from beyond_ai import AuthScheme, Component, Context, Identity, InvalidCredential, hookimpl
 from oidc_auth.key_set import Keys, KeySet, http_fetch
@@ -99,10 +100,14 @@ class OidcTokens:
 def _key_id(credential: str) -> str:
     if len(credential) > MAX_TOKEN:
         raise InvalidCredential(f"a token of {len(credential)} characters")
+    signature = credential.rpartition(".")[2]
     try:
         kid: object = jwt.get_unverified_header(credential).get("kid")
-    except jwt.PyJWTError as error:
+        canonical = base64url_encode(base64url_decode(signature)).decode()
+    except (jwt.PyJWTError, RecursionError, ValueError) as error:  # a header may be nested without end
         raise InvalidCredential(f"{type(error).__name__}: {error}") from None
+    if canonical != signature:  # one that only decodes to the same would have a rate limit of its own
+        raise InvalidCredential("the signature is not canonical base64url")
     if not isinstance(kid, str):
         raise InvalidCredential("no key id")
     return kid

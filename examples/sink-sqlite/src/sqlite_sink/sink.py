@@ -19,7 +19,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from beyond_ai import Component, Context, UsageEvent, UsageSink, hookimpl
-from sqlite_sink.table import INSERT, SCHEMA, row
+from sqlite_sink.table import INSERT, SCHEMA, Row, row
 
 CLOSE_SECONDS: Final = 8.0
 """How long closing writes on; the gateway gives a sink ten seconds."""
@@ -84,7 +84,14 @@ class SqliteSink:
     def _write(self) -> None:
         with closing(self._connect()) as database:
             for batch in self._batches():
-                self._insert(database, [row(event) for event in batch])
+                self._insert(database, list(self._rows(batch)))
+
+    def _rows(self, batch: list[UsageEvent]) -> Iterator[Row]:
+        for event in batch:
+            try:
+                yield row(event)
+            except Exception as error:  # noqa: BLE001 - one that is odd must not cost the others
+                self._lose(1, "failed", f"a usage event is none: {type(error).__name__}: {error}")
 
     def _batches(self) -> Iterator[list[UsageEvent]]:
         """Batches as they come, until the sink closes and nothing is queued."""
@@ -100,22 +107,25 @@ class SqliteSink:
                 batch.append(self._queue.get())
             yield batch
 
-    def _insert(self, database: sqlite3.Connection, rows: list[tuple[str | int | None, ...]]) -> None:
+    def _insert(self, database: sqlite3.Connection, rows: list[Row]) -> None:
         """Write ROWS in one transaction, however long it takes; those that cannot be written by the end are failed."""
         while True:
             try:
-                database.execute("BEGIN IMMEDIATE")
-                database.executemany(INSERT, rows)
-                database.execute("COMMIT")
+                _insert_all(database, rows)
                 return
-            except sqlite3.Error as error:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
+            except sqlite3.OperationalError as error:  # locked, full, read-only: it may pass
                 if time.monotonic() + RETRY_SECONDS > self._give_up_at:
                     self._lose(len(rows), "failed", f"usage events cannot be written: {error}")
                     return
                 self._complain("retried", f"{self._settings.path}: {error}; trying again")
                 time.sleep(RETRY_SECONDS)
+            except Exception as error:  # noqa: BLE001 - a value that SQLite does not take
+                if len(rows) == 1:
+                    self._lose(1, "failed", f"a usage event cannot be written: {type(error).__name__}: {error}")
+                    return
+                for single in rows:
+                    self._insert(database, [single])
+                return
 
     def _lose(self, events: int, label: str, message: str) -> None:
         for _ in range(events):
@@ -126,6 +136,17 @@ class SqliteSink:
         if label not in self._complained:
             self._complained.add(label)
             _log.error("%s (said once; ai_plugin_events_total counts what is lost)", message)
+
+
+def _insert_all(database: sqlite3.Connection, rows: list[Row]) -> None:
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        database.executemany(INSERT, rows)
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
 
 
 def _create(context: Context) -> SqliteSink:

@@ -5,7 +5,7 @@ from typing import Final
 
 from beyond_ai import UsageEvent
 
-Value = str | int | None
+Row = tuple[str | int | None, ...]
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS usage (
@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS usage (
     latency_ms INTEGER NOT NULL,
     ttft_ms INTEGER,
     upstream_cost_usd TEXT
-) WITHOUT ROWID;
+);
 CREATE INDEX IF NOT EXISTS usage_of_tenant ON usage (tenant_id, time);
 """
 INSERT: Final = f"INSERT OR IGNORE INTO usage VALUES ({', '.join('?' * 24)})"
@@ -42,7 +42,7 @@ MAX_INTEGER: Final = 2**63 - 1
 """SQLite's integers are signed. Ids use all 64 bits, and are text; a count beyond this is a provider's nonsense."""
 
 
-def row(event: UsageEvent) -> tuple[Value, ...]:
+def row(event: UsageEvent) -> Row:
     """EVENT in the order of the columns."""
     return (
         event.request_id,
@@ -51,8 +51,8 @@ def row(event: UsageEvent) -> tuple[Value, ...]:
         str(event.vpc_id),
         None if event.key_id is None else str(event.key_id),
         event.provider,
-        event.model,
-        event.requested_model,
+        _text(event.model),
+        _text(event.requested_model),
         int(event.stream),
         _count(event.input_tokens),
         _count(event.output_tokens),
@@ -70,6 +70,11 @@ def row(event: UsageEvent) -> tuple[Value, ...]:
         event.ttft_ms,
         event.upstream_cost_usd,
     )
+
+
+def _text(name: str) -> str:
+    """NAME without what UTF-8 cannot say: JSON may hold halves of characters, and no bill must fail for it."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _count(number: int) -> int:
