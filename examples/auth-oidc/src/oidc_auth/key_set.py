@@ -13,6 +13,7 @@ from typing import Final
 
 import jwt
 
+from beyond_ai import CannotVerify
 from oidc_auth.settings import OidcSettings
 
 MAX_BYTES: Final = 1 << 20
@@ -22,10 +23,6 @@ Keys = Mapping[str, jwt.PyJWK]
 """Public keys by their ids."""
 
 _log = logging.getLogger("beyond_ai.oidc_auth")
-
-
-class IssuerAway(Exception):  # noqa: N818 - named for what has happened
-    """There are no keys to verify with: the issuer did not give any, for too long."""
 
 
 class KeySet:
@@ -64,12 +61,12 @@ class KeySet:
         return self._running is not None or self._now() - self._tried_at >= self._settings.refetch_secs
 
     async def fetched(self) -> Keys:
-        """The keys after one more fetch, if one is allowed now. Raises IssuerAway when there are none to use."""
+        """The keys after one more fetch, if one is allowed now. Raises CannotVerify when there are none to use."""
         if self.may_fetch:
             await asyncio.shield(self._running or self._start())  # of the requests that wait, one may leave
         keys = self.usable()
         if keys is None:
-            raise IssuerAway(f"no keys from {self._settings.jwks_url}")
+            raise CannotVerify(f"no keys from {self._settings.jwks_url}")
         return keys
 
     def _start(self) -> asyncio.Task[None]:
