@@ -58,7 +58,9 @@ GATEWAY = ROOT / "docs" / "gateway.md"
 AGENT_OPTIONS = ROOT / "core" / "beyond_ai" / "cli" / "agent_options.py"
 SERVE = ROOT / "core" / "beyond_ai" / "agent" / "serve"
 COUNTS = ROOT / "core" / "beyond_ai" / "gateway" / "usage" / "counts.py"
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), FIDELITY]
+DOCUMENTS = [
+    *sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), FIDELITY, ROOT / "examples" / "README.md"
+]  # fmt: skip
 GENERATED = sorted(ROOT.glob("docs/reference/*.md"))
 """What the code says of itself; its names need no other proof."""
 SOURCES = [

@@ -7,7 +7,7 @@ in `beyond_ai.spec`.
 from beyond_ai.configured import configured_context
 from beyond_ai.errors import BeyondError, ConfigError, PluginError
 from beyond_ai.spec.agent_hook import AgentHook, Allow, Ask, Block, Verdict
-from beyond_ai.spec.auth import AuthScheme, DevAuthScheme, DevCredential, Identity, InvalidCredential
+from beyond_ai.spec.auth import AuthScheme, CannotVerify, DevAuthScheme, DevCredential, Identity, InvalidCredential
 from beyond_ai.spec.availability import Unavailable
 from beyond_ai.spec.command import Command
 from beyond_ai.spec.component import Component, Context, NatsSettings, UpstreamSettings
@@ -58,6 +58,7 @@ __all__ = [
     "BeyondError",
     "Block",
     "Cancellation",
+    "CannotVerify",
     "CheckableDenyStore",
     "Command",
     "Component",

@@ -1,4 +1,4 @@
-"""examples/remote_agent.py, with a stand-in for ssh that gives its words to a shell, as sshd does."""
+"""examples/programs/remote_agent.py, with a stand-in for ssh that gives its words to a shell, as sshd does."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.agent.conftest import Model
 from beyond_ai.client import AgentClient, AgentFailed
 from beyond_ai.testing.model import says, tool_call, uses
 
-PROGRAM = Path(__file__).parents[2] / "examples" / "remote_agent.py"
+PROGRAM = Path(__file__).parents[2] / "examples" / "programs" / "remote_agent.py"
 
 
 def test_a_task_over_ssh(place: Place, model: Model, tmp_path: Path) -> None:

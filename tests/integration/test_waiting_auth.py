@@ -13,7 +13,7 @@ from beyond_ai.testing import GatewayProcess, ReadBody, ScriptedUpstream, Send, 
 
 PLUGIN = """
 import asyncio
-from beyond_ai import Component, Identity, InvalidCredential, hookimpl
+from beyond_ai import CannotVerify, Component, Identity, InvalidCredential, hookimpl
 
 class Teams:
     managed = True
@@ -22,12 +22,16 @@ class Teams:
         return credential.startswith("team-")
 
     def authenticate(self, credential):
+        if credential == "team-down":
+            raise CannotVerify
         return self.ask(credential)
 
     async def ask(self, credential):
         await asyncio.sleep(0.05)
         if credential == "team-bad":
             raise InvalidCredential("no such team")
+        if credential == "team-away":
+            raise CannotVerify("nobody answers")
         return Identity(tenant_id=int(credential.removeprefix("team-")))
 
 @hookimpl
@@ -65,6 +69,19 @@ async def test_the_body_of_a_refused_request_is_gone(gateway: GatewayProcess, up
         upstream.answer(OK)
         assert (await client.exchange(asked(b"1", b'{"model":"second"}'))).status == 200
     assert [bytes(got.body) for got in upstream.requests] == [b'{"model":"second"}']
+
+
+@pytest.mark.parametrize("team", [b"down", b"away"])
+async def test_one_that_cannot_ask_refuses_for_the_moment(
+    gateway: GatewayProcess, upstream: ScriptedUpstream, team: bytes
+) -> None:
+    async with WireClient(gateway.host, gateway.port) as client:
+        refused = await client.exchange(asked(team, b'{"model":"later"}'))
+        check_refusal(refused, 503, "API keys cannot be verified now", "api_error")
+        assert refused.header(b"retry-after") == b"5"
+        upstream.answer(OK)
+        assert (await client.exchange(asked(b"1", b'{"model":"second"}'))).status == 200
+    assert "Traceback" not in gateway.stderr
 
 
 @pytest.mark.parametrize("apart", [False, True])

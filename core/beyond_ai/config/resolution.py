@@ -10,6 +10,7 @@ from beyond_ai.registry import Plugin, Registry, State
 from beyond_ai.registry.discovery import discover
 from beyond_ai.spec.component import Component
 from beyond_ai.spec.kinds import KINDS
+from beyond_ai.spec.tool import Tool
 
 
 def unresolved(settings: Settings, registry: Registry) -> list[str]:
@@ -82,5 +83,5 @@ def _takes_settings(plugin: Plugin) -> bool:
     """Whether PLUGIN declares a model for its table; one that is not loaded may."""
     records = plugin.records.values()
     return plugin.state is not State.LOADED or any(
-        isinstance(record, Component) and record.config for record in records
+        isinstance(record, Component | Tool) and record.config for record in records
     )

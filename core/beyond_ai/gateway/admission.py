@@ -17,7 +17,7 @@ from beyond_ai.gateway.rejection import MAX_BODY, Rejection
 from beyond_ai.gateway.request import Request
 from beyond_ai.gateway.route import Route, Router
 from beyond_ai.gateway.sketch import Cells
-from beyond_ai.spec.auth import AuthScheme, Identity, InvalidCredential
+from beyond_ai.spec.auth import AuthScheme, CannotVerify, Identity, InvalidCredential
 from beyond_ai.spec.deny import DenySet
 from beyond_ai.spec.transport import Headers, UpstreamRequest, head_lines
 
@@ -120,6 +120,8 @@ class Admission:
             result = ticket.scheme.authenticate(ticket.credential)
         except InvalidCredential:
             return rejection.INVALID_KEY
+        except CannotVerify:
+            return rejection.CANNOT_VERIFY
         if isinstance(result, Identity):
             ticket.identity = result
             return None

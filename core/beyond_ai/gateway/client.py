@@ -31,7 +31,7 @@ from beyond_ai.gateway.headers import ResponseHead, header_lines
 from beyond_ai.gateway.known_head import KnownHead, known_head
 from beyond_ai.gateway.rejection import MAX_BODY, Rejection
 from beyond_ai.gateway.request import Request, origin_form
-from beyond_ai.spec.auth import Identity, InvalidCredential
+from beyond_ai.spec.auth import CannotVerify, Identity, InvalidCredential
 from beyond_ai.spec.provider import Dialect
 from beyond_ai.spec.transport import Headers
 
@@ -402,6 +402,8 @@ class ClientConnection(asyncio.Protocol):
             ticket.identity = await verdict
         except InvalidCredential:
             refusal = rejection.INVALID_KEY
+        except CannotVerify:
+            refusal = rejection.CANNOT_VERIFY
         except Exception as error:  # noqa: BLE001 - a stranger's code: whatever it raises is a refusal
             refusal = self._scheme_failed(ticket, error)
         else:

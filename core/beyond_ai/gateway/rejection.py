@@ -52,6 +52,7 @@ TWO_PROVIDERS: Final = Rejection(
 MISSING_KEY: Final = Rejection(401, "authentication_error", "missing API key")
 BODY_TOO_LARGE: Final = Rejection(413, "invalid_request_error", "request body too large", "body_too_large")
 INVALID_KEY: Final = Rejection(401, "authentication_error", "invalid API key", "auth")
+CANNOT_VERIFY: Final = Rejection(503, "api_error", "API keys cannot be verified now", "auth", retry_after=5)
 BODY_MEMORY: Final = Rejection(
     503, "api_error", "too many request bodies are being received", "body_memory", retry_after=1
 )

@@ -70,18 +70,19 @@ class ClientServer:
         """Whether no new connections are taken."""
         return self._listener.should_exit
 
-    async def start(self) -> None:
-        """Return when connections are accepted."""
+    async def start(self, *, owns_process: bool = True) -> None:
+        """Return when connections are accepted. In a process that it OWNS, the garbage collector is set up for it."""
         await _start_sinks(self._assembly)
         await _start_deny_store(self._assembly)
         await self._assembly.observers.start(self._assembly.registry.fail)
         self._clock = asyncio.create_task(self._tick())
         self._task = asyncio.create_task(self._listener.serve(sockets=[self._socket]))
         await self._listener.wait_started(self._task)
-        # What lives until the end need not be looked at by the collector again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(GC_THRESHOLD, 10, 10)
+        if owns_process:
+            # What lives until the end need not be looked at by the collector again.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(GC_THRESHOLD, 10, 10)
 
     def retire(self) -> None:
         """Take no new connections: others do. Those that there are end as their clients see fit."""

@@ -15,6 +15,7 @@ from beyond_ai.spec.deny import DenyStore
 from beyond_ai.spec.observer import Observer
 from beyond_ai.spec.scanner import ScannerFactory
 from beyond_ai.spec.sink import UsageSink
+from beyond_ai.spec.tool import Tool
 from beyond_ai.spec.transport import Transport
 from beyond_ai.validation import problems_of
 
@@ -54,9 +55,9 @@ def create(
 
 
 def checked_table(
-    plugin: Plugin, component: Component[object], table: Mapping[str, object] | None
+    plugin: Plugin, component: Component[object] | Tool, table: Mapping[str, object] | None
 ) -> "BaseModel | None":
-    """TABLE as an instance of the component's model; None for a component without one.
+    """TABLE as an instance of the component's, or tool's, model; None for one without.
 
     A model takes no keys that it does not declare, unless its `model_config` says so itself. A component without a
     model ignores the table: it may belong to a plugin of another kind that has the same name. Raises ConfigError.

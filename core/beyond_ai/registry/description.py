@@ -67,6 +67,8 @@ def _check(plugin: Plugin, record: object) -> None:
         case Tool():
             _check_callable(record.run, "run")
             _check_model(record.arguments, "arguments")
+            if record.config is not None:
+                _check_model(record.config, "config")
         case Command() if record.name != plugin.name:
             raise ValueError(f"a command must be named as its entry point, `{plugin.name}`")
 

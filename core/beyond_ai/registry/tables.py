@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Literal, TypeVar, cast, overload
 
 import pluggy
 
@@ -27,6 +27,9 @@ from beyond_ai.spec.scanner import ScannerFactory
 from beyond_ai.spec.sink import UsageSink
 from beyond_ai.spec.tool import Tool
 from beyond_ai.spec.transport import Transport
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 R = TypeVar("R")
 
@@ -134,10 +137,10 @@ class Registry:
             raise plugin.error(plugin.reason)
         return creation.create(plugin, cast("Component[object]", plugin.records[name]), context, table)
 
-    def check_table(self, kind: str, name: str, table: Mapping[str, object] | None) -> None:
-        """Check TABLE against the model of component NAME, as `create` does. Raises ConfigError or PluginError."""
+    def check_table(self, kind: str, name: str, table: Mapping[str, object] | None) -> "BaseModel | None":
+        """TABLE by the model of component or tool NAME; None without one. Raises ConfigError or PluginError."""
         plugin = self._offering(kind, name)
-        creation.checked_table(plugin, cast("Component[object]", plugin.records[name]), table)
+        return creation.checked_table(plugin, cast("Component[object] | Tool", plugin.records[name]), table)
 
     def fail(self, kind: str, name: str, reason: str) -> None:
         """Set aside the plugin that offers NAME, or is called so, because of REASON: it failed in use.

@@ -35,6 +35,13 @@ class InvalidCredential(Exception):  # noqa: N818 - named for what it says about
     """The credential is not valid. The text goes to the log at debug level, never to the client."""
 
 
+class CannotVerify(Exception):  # noqa: N818 - named for what has happened
+    """Whether the credential is valid cannot be told now: whom the scheme has to ask is away.
+
+    The request is refused with 503 and `retry-after`, and nothing is logged: the scheme says once what is wrong.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who a valid credential belongs to.
@@ -71,7 +78,7 @@ class AuthScheme(Protocol):
         ...
 
     def authenticate(self, credential: str) -> Identity | Awaitable[Identity]:
-        """Verify CREDENTIAL. Raise `InvalidCredential` to refuse it.
+        """Verify CREDENTIAL. Raise `InvalidCredential` to refuse it, `CannotVerify` to refuse it for the moment.
 
         Return an awaitable only when an answer has to be fetched: the request then waits, with its body unread.
         The gateway does not remember results; a scheme whose check is expensive keeps its own bounded cache.

@@ -49,6 +49,7 @@ class Context:
     `signing_keys` maps a key id to a raw 32-byte Ed25519 public key. `count(name, label)` adds one to a counter
     that the metrics page shows as `ai_plugin_events_total{event=name,label=label}`; it may be called from any thread.
     `snapshot_path` is the file in which a deny store keeps the set over a restart; None where there is none to keep.
+    `warn(text)` shows a line to the user of an agent's run; from the event loop's thread only. The gateway shows none.
     """
 
     config: "BaseModel | None" = None
@@ -57,6 +58,7 @@ class Context:
     nats: NatsSettings = NatsSettings()
     snapshot_path: Path | None = None
     count: Callable[[str, str], None] = lambda _name, _label: None
+    warn: Callable[[str], None] = lambda _text: None
 
     def settings(self, model: type[M]) -> M:
         """The plugin's own table as an instance of MODEL, the model named in its `Component`."""

@@ -24,12 +24,14 @@ becomes a result that names it. Nothing that a tool does ends the run.
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from beyond_ai.spec.markers import hookspec
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
 
 
 class ToolError(Exception):
@@ -88,6 +90,7 @@ class ToolContext:
         paths: bounds on what may be read and written.
         sees_images: whether the model takes images.
         scratch: a folder of this run for what is too long for a result, as the whole output of a command.
+        config: the tool's own settings, already checked; None for a tool that declares no model for them.
     """
 
     cwd: Path
@@ -98,6 +101,13 @@ class ToolContext:
     paths: PathPolicy
     sees_images: bool
     scratch: Path
+    config: "BaseModel | None" = None
+
+    def settings(self, model: type[M]) -> M:
+        """The tool's own settings as an instance of MODEL, the `config` of its record."""
+        if not isinstance(self.config, model):
+            raise TypeError(f"this tool declared no config model {model.__name__}")
+        return self.config
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +143,8 @@ class Tool:
         writes: the path that a call writes, as the model gave it; calls that write one path run in their order.
         reads: the path of the file that a call reads, as the model gave it; kept when older messages are condensed.
         summary: what a call does, in a few words, for people; by default the first argument.
+        config: a pydantic model of its settings: the table `[plugins.<name>]`, named as the entry point, in the user's
+            own configuration. They come with the context.
     """
 
     name: str
@@ -144,6 +156,7 @@ class Tool:
     writes: Callable[[Any], str] | None = None
     reads: Callable[[Any], str] | None = None
     summary: Callable[[Any], str] | None = None
+    config: "type[BaseModel] | None" = None
 
 
 class ToolHooks:

@@ -19,6 +19,7 @@ CONTRACT = {
     "BODY_MEMORY": (503, "api_error", "too many request bodies are being received"),
     "BODY_TOO_LARGE": (413, "invalid_request_error", "request body too large"),
     "INVALID_KEY": (401, "authentication_error", "invalid API key"),
+    "CANNOT_VERIFY": (503, "api_error", "API keys cannot be verified now"),
     "NO_POOL_KEY": (503, "api_error", "no provider key available"),
     "TENANT_BUSY": (429, "rate_limit_error", "too many concurrent requests"),
     "UPSTREAM_FAILED": (502, "api_error", "upstream failed after receiving the request"),
@@ -28,6 +29,7 @@ LABELS = {
     "BODY_MEMORY": "body_memory",
     "BODY_TOO_LARGE": "body_too_large",
     "INVALID_KEY": "auth",
+    "CANNOT_VERIFY": "auth",
     "NO_POOL_KEY": "no_pool_key",
     "TENANT_BUSY": "tenant_concurrency",
 }

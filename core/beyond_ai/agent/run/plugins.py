@@ -8,9 +8,9 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from beyond_ai.agent.run.options import ToolOptions
 from beyond_ai.errors import ConfigError, PluginError
@@ -19,8 +19,11 @@ from beyond_ai.prices import ModelPrice
 from beyond_ai.registry import PluginPolicy, Registry, State, load
 from beyond_ai.spec.agent_hook import AgentHook
 from beyond_ai.spec.component import Context
-from beyond_ai.spec.tool import Tool
+from beyond_ai.spec.tool import Tool, ToolContext, ToolResult
 from beyond_ai.validation import problems_of
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 USER_CONFIG: Final = Path(".beyond-ai") / "config.toml"
 
@@ -52,8 +55,9 @@ def plug(layers: Layers, warn: Callable[[str], None], *, hooks: bool = True) -> 
                     raise PluginError(plugin.error(plugin.reason).message, hint)
                 if plugin.state is State.FAILED:
                     warn(f"{plugin.error(plugin.reason).message}: left out")
-        made = [(name, _made(registry, name, layers.values)) for name in registry.agent_hooks()]
-    return Plugged(registry.tools(), made)
+        made = [(name, _made(registry, name, layers.values, warn)) for name in registry.agent_hooks()]
+        tools = {name: _configured(tool, registry, layers.values) for name, tool in registry.tools().items()}
+    return Plugged(tools, made)
 
 
 def chosen(tools: Mapping[str, Tool], options: ToolOptions) -> dict[str, Tool]:
@@ -84,10 +88,27 @@ def price_of(layers: Layers, model: str) -> ModelPrice | None:
         raise ConfigError("\n".join(f"{where}.{problem}" for problem in problems_of(error))) from None
 
 
-def _made(registry: Registry, name: str, values: Mapping[str, object]) -> AgentHook:
+def _made(registry: Registry, name: str, values: Mapping[str, object], warn: Callable[[str], None]) -> AgentHook:
+    table = _table(values, registry.origin("agent_hook", name).name)
+    return registry.create("agent_hook", name, Context(warn=warn), table)
+
+
+def _configured(tool: Tool, registry: Registry, values: Mapping[str, object]) -> Tool:
+    """TOOL, whose calls find its settings in their context. Raises ConfigError, as its limits may be among them."""
+    if tool.config is None:
+        return tool
+    config = registry.check_table("tool", tool.name, _table(values, registry.origin("tool", tool.name).name))
+
+    async def run(arguments: "BaseModel", context: ToolContext) -> ToolResult:
+        return await tool.run(arguments, replace(context, config=config))
+
+    return replace(tool, run=run)
+
+
+def _table(values: Mapping[str, object], plugin: str) -> Mapping[str, object] | None:
     tables = values.get("plugins", {})
-    table = tables.get(registry.origin("agent_hook", name).name) if isinstance(tables, Mapping) else None
-    return registry.create("agent_hook", name, Context(), table if isinstance(table, Mapping) else None)
+    table = tables.get(plugin) if isinstance(tables, Mapping) else None
+    return table if isinstance(table, Mapping) else None
 
 
 def _check_names(flag: str, names: Iterable[str], tools: Mapping[str, Tool]) -> None:

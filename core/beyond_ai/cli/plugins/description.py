@@ -61,7 +61,7 @@ def _described(plugin: Plugin, layers: Layers) -> dict[str, object]:
         "config": {
             key: described
             for record in plugin.records.values()
-            if isinstance(record, Component) and record.config is not None
+            if isinstance(record, Component | Tool) and record.config is not None
             for key, described in _config_keys(plugin, record, record.config, layers).items()
         },
     }
@@ -102,7 +102,7 @@ def _json(value: object) -> object:
 
 
 def _config_keys(
-    plugin: Plugin, component: Component[object], model: "type[BaseModel]", layers: Layers
+    plugin: Plugin, record: Component[object] | Tool, model: "type[BaseModel]", layers: Layers
 ) -> dict[str, dict[str, object]]:
     """The keys of a plugin's table: what each is for, its value, secrets hidden, and where that was set.
 
@@ -111,7 +111,7 @@ def _config_keys(
     values: BaseModel | None = None
     problem = ""
     try:
-        values = checked_table(plugin, component, table_of(plugin, layers.values))
+        values = checked_table(plugin, record, table_of(plugin, layers.values))
     except BeyondError as error:
         problem = error.message
     keys = {

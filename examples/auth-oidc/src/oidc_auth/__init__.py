@@ -1,0 +1,1 @@
+"""JWTs of an OpenID provider as managed keys."""

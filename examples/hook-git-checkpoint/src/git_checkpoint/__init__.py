@@ -1,0 +1,1 @@
+"""A git commit before the agent writes, and the way back."""

@@ -1,0 +1,1 @@
+"""Usage events as rows in SQLite."""

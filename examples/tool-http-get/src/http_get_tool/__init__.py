@@ -1,0 +1,1 @@
+"""A tool that gets a public web page, and nothing else."""
