@@ -16,7 +16,7 @@ from types import ModuleType
 
 import pytest
 from tests.plugins.scanners.backends import INSTRUCTION_SETS, if_built
-from tests.plugins.scanners.machine import read
+from beyond_ai.testing.conformance.reference_scanner import read
 
 from beyond_ai import ConfigError, Context, Scanner, Unavailable
 from beyond_ai.config import Settings
