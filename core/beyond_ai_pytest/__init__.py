@@ -71,7 +71,7 @@ def beyond_agent(beyond_gateway: "GatewayMaker", tmp_path: Path) -> "AgentRunner
     """`beyond_agent(task, ..., wire=, files=, settings=)`: runs the real agent in a temporary folder, to its end.
 
     It asks `beyond_model` through a `beyond_gateway` of its own. Gives a `beyond_ai.testing.AgentRun`: exit `code`,
-    `frames` (the events), `result`, `files`, `stdout` and `stderr`.
+    `events`, `result`, `files`, `stdout` and `stderr`.
     """
     from beyond_ai.testing.stage import AgentRunner
 

@@ -1,8 +1,8 @@
 """The real agent as a process, in a folder of its own, for tests that prove what it does with a plugin.
 
-    agent = AgentFolder(tmp_path / "work", tmp_path / "home", gateway.url, key)
-    ran = agent.run("Add 1 and 2", wire="chat")
-    assert ran.code == 0, ran
+agent = AgentFolder(tmp_path / "work", tmp_path / "home", gateway.url, key)
+ran = agent.run("Add 1 and 2", wire="chat")
+assert ran.code == 0, ran
 """
 
 import json
@@ -35,18 +35,18 @@ class AgentRun:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
-    def frames(self) -> list[Frame]:
+    def events(self) -> list[Frame]:
         """Each line of stdout as JSON: the events of the run, and its result as the last."""
         return [json.loads(line) for line in self.stdout.splitlines()]
 
     def of(self, kind: str) -> list[Frame]:
-        """The frames of KIND."""
-        return [frame for frame in self.frames if frame["kind"] == kind]
+        """The events of KIND."""
+        return [frame for frame in self.events if frame["kind"] == kind]
 
     @property
     def result(self) -> Frame:
-        """The last frame."""
-        return self.frames[-1]
+        """The last event."""
+        return self.events[-1]
 
     def __str__(self) -> str:
         return f"exit {self.code}\n{self.stdout}\n{self.stderr}"

@@ -1,4 +1,4 @@
-"""What the fixtures of `beyond_ai_pytest` give: makers of gateways, models and runs that find each other on one port."""
+"""What the fixtures of `beyond_ai_pytest` give: gateways, models and runs that find each other on one port."""
 
 import json
 import socket
@@ -78,12 +78,10 @@ class AgentRunner:
         text: str | None = None,
         within: float = 30.0,
     ) -> AgentRun:
-        """Run `beyond-ai agent run WORDS` on WIRE, with FILES in its folder and TEXT piped in; all calls are approved."""
+        """Run `beyond-ai agent run WORDS` on WIRE, with FILES in its folder and TEXT piped in; nobody is asked."""
         place = self.folder
         place.write(files or {})
-        return place.run(
-            "--json", *words, wire=wire, environment=environment, text=text, within=within
-        )
+        return place.run("--json", *words, wire=wire, environment=environment, text=text, within=within)
 
     @property
     def folder(self) -> AgentFolder:
@@ -135,6 +133,8 @@ def _settings(upstream: str, signing_keys: Mapping[int, bytes]) -> dict[str, obj
 def toml(table: Mapping[str, object], path: tuple[str, ...] = ()) -> str:
     """TABLE as TOML: plain values, lists of them, and tables. A value of JSON is one of TOML, but for null."""
     lines = [f"[{'.'.join(map(json.dumps, path))}]"] if path else []
-    lines += [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in table.items() if not isinstance(value, Mapping)]
+    lines += [
+        f"{json.dumps(key)} = {json.dumps(value)}" for key, value in table.items() if not isinstance(value, Mapping)
+    ]
     parts = [toml(value, (*path, key)) for key, value in table.items() if isinstance(value, Mapping)]
     return "\n".join([*lines, "", *parts])

@@ -1,4 +1,4 @@
-"""Where a tool runs when a test calls it: a context in a folder of the test's own, with bounds and a stop to play with."""
+"""Where a tool runs when a test calls it: a folder of the test's own, bounds and a stop to play with."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ def tool_context(
     paths: PathPolicy | None = None,
     sees_images: bool = True,
     environment: Mapping[str, str] | None = None,
-    progress: Callable[[str], None] = lambda text: None,
+    progress: Callable[[str], None] = lambda _: None,
     cancellation: Cancellation | None = None,
 ) -> ToolContext:
     """A context in the folder CWD; SCRATCH is a folder beside it by default, and no path is out of bounds."""

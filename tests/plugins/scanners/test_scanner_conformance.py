@@ -1,4 +1,4 @@
-"""Our scanners keep the rules of their kind: the Python one, and the native one with each instruction set of this machine."""
+"""Our scanners keep the rules of their kind: the native one with each instruction set of this machine."""
 
 from typing import cast
 

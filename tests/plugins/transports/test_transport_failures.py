@@ -18,9 +18,7 @@ from beyond_ai.testing import (
     Until,
     chunk,
     chunked_head,
-    close_delimited,
     response,
-    response_head,
 )
 
 HALF_HEAD = b"HTTP/1.1 200 OK\r\ncontent-le"

@@ -99,7 +99,7 @@ class AuthConformance(ComponentConformance[AuthScheme]):
         scheme = self.make(tmp_path)
         starts = ["", *(text[: len(text) // 2] for text in (*self.credentials(scheme), *self.invalid))]
 
-        @settings(max_examples=200, deadline=None)
+        @settings(max_examples=200, deadline=None, report_multiple_bugs=False)
         @given(start=st.sampled_from(starts), rest=st.text(st.characters(), max_size=40))
         def check(start: str, rest: str) -> None:
             credential = start + rest
@@ -108,7 +108,7 @@ class AuthConformance(ComponentConformance[AuthScheme]):
             self.require(isinstance(claimed, bool), "`claims` says True or False", "AuthScheme.claims", repr(claimed))
             if claimed:
                 rule = "`authenticate` raises nothing but InvalidCredential"
-                with self.requiring(rule, "AuthScheme.authenticate", InvalidCredential):
+                with self.requiring(rule, "AuthScheme.authenticate", (InvalidCredential,)):
                     try:
                         self._require_identity(_answer(scheme, credential))
                     except InvalidCredential as refused:
@@ -121,7 +121,7 @@ class AuthConformance(ComponentConformance[AuthScheme]):
         scheme = self.make(tmp_path)
         for start in ("", *self.credentials(scheme)):
             credential = start + "A" * LONG
-            took = min(_seconds(scheme, credential) for _ in range(20))
+            took = _least_seconds(scheme, credential)
             self.require(
                 took < CLAIM_SECONDS,
                 "`claims` is cheap whatever it is given",
@@ -150,7 +150,7 @@ class AuthConformance(ComponentConformance[AuthScheme]):
 
     def _require_refusal(self, scheme: AuthScheme, credential: str) -> None:
         try:
-            with self.requiring("a refusal is InvalidCredential", "AuthScheme.authenticate", InvalidCredential):
+            with self.requiring("a refusal is InvalidCredential", "AuthScheme.authenticate", (InvalidCredential,)):
                 identity = _answer(scheme, credential)
         except InvalidCredential as refused:
             self._require_secrecy(credential, refused)
@@ -174,7 +174,14 @@ def _answer(scheme: AuthScheme, credential: str) -> object:
     return answer
 
 
-def _seconds(scheme: AuthScheme, credential: str) -> float:
-    began = time.perf_counter()
-    scheme.claims(credential)
-    return time.perf_counter() - began
+def _least_seconds(scheme: AuthScheme, credential: str) -> float:
+    """What the quickest of some calls took; the others met a busy machine."""
+    least = CLAIM_SECONDS
+    for _ in range(5):
+        began = time.perf_counter()
+        scheme.claims(credential)
+        took = time.perf_counter() - began
+        if took < CLAIM_SECONDS:
+            return took
+        least = max(least, took)
+    return least

@@ -97,7 +97,7 @@ class ProviderConformance(Conformance[Provider]):
             max_leaves=10,
         )
 
-        @settings(max_examples=200, deadline=None)
+        @settings(max_examples=100, deadline=None, report_multiple_bugs=False)
         @given(report=st.dictionaries(names, values, max_size=8))
         def check(report: dict[str, object]) -> None:
             self._check_adjusted(quirk, report)

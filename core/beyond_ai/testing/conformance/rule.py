@@ -1,4 +1,4 @@
-"""What every conformance suite is made of: a plugin, loaded as the programs load it, and rules that name their source."""
+"""What every suite is made of: a plugin, loaded as the programs load it, and rules that name their source."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class RuleBroken(AssertionError):
+class RuleBroken(AssertionError):  # noqa: N818 - named for what it says about the plugin
     """A plugin does not keep a rule of its kind. The text says which, where it is written and what was seen."""
 
 
@@ -71,16 +71,14 @@ class Conformance(Generic[R]):
             raise RuleBroken(self._told(rule, where, seen))
 
     @contextlib.contextmanager
-    def requiring(
-        self, rule: str, where: str, but: type[Exception] | tuple[type[Exception], ...] = ()
-    ) -> Iterator[None]:
+    def requiring(self, rule: str, where: str, but: tuple[type[Exception], ...] = ()) -> Iterator[None]:
         """Raise RuleBroken, from its cause, for any exception within but those of the types BUT and broken rules."""
         __tracebackhide__ = True
         try:
             yield
-        except (RuleBroken, *(but if isinstance(but, tuple) else (but,))):
-            raise
         except Exception as error:
+            if isinstance(error, (RuleBroken, *but)):
+                raise
             raise RuleBroken(self._told(rule, where, f"{type(error).__name__}: {error}")) from error
 
     @classmethod
@@ -95,7 +93,10 @@ class Conformance(Generic[R]):
         return kind_named(cls.kind).hooks.__module__.replace(".", "/") + ".py"
 
     def _told(self, rule: str, where: str, seen: object) -> str:
-        lines = [f"the {self.kind} `{self.plugin}` breaks a rule of its kind: {rule}", f"  written in {self.file()}: {where}"]
+        lines = [
+            f"the {self.kind} `{self.plugin}` breaks a rule of its kind: {rule}",
+            f"  written in {self.file()}: {where}",
+        ]
         return "\n".join([*lines, f"  seen: {seen}"] if seen != "" else lines)
 
 
@@ -103,7 +104,7 @@ class ComponentConformance(Conformance[Component[T]]):
     """The rules of a kind whose plugins offer components."""
 
     def settings(self, folder: Path) -> Mapping[str, object]:  # noqa: ARG002 - for subclasses
-        """The plugin's own table, `[plugins.<name>]`; FOLDER is the test's own. Empty: a start without settings works."""
+        """The plugin's own table, `[plugins.<name>]`; FOLDER is the test's own. Empty by default."""
         return {}
 
     def context(self, folder: Path) -> Context:  # noqa: ARG002 - for subclasses

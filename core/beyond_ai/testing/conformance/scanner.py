@@ -59,7 +59,7 @@ class ScannerConformance(ScannerRules, ComponentConformance[ScannerFactory]):
     def test_every_input_in_every_cut(self, new_scanner: NewScanner) -> None:
         """After each chunk of any input it says what a scanner says that goes byte by byte and keeps all."""
 
-        @settings(max_examples=400, deadline=None)
+        @settings(max_examples=400, deadline=None, report_multiple_bugs=False)
         @given(body=inputs | inputs.map(b"{".__add__), data=st.data())
         @example(body=b'{"a":"\\\\","model":"m"}', data=None)
         @example(body=b'{"a\\\\":1,"model":2,"model":{"model":"n"},"model":"m"}', data=None)
@@ -91,7 +91,7 @@ class ScannerConformance(ScannerRules, ComponentConformance[ScannerFactory]):
         """On valid JSON it says what `json.loads` says of the root's members."""
         roots = objects(values, size=8) | objects(values, size=8) | values
 
-        @settings(max_examples=200, deadline=None)
+        @settings(max_examples=200, deadline=None, report_multiple_bugs=False)
         @given(before=SPACE, root=roots, after=SPACE, data=st.data())
         def check(before: str, root: str, after: str, data: st.DataObject) -> None:
             body = (before + root + after).encode()
@@ -103,7 +103,7 @@ class ScannerConformance(ScannerRules, ComponentConformance[ScannerFactory]):
     def test_a_body_that_is_cut_off_has_no_end(self, new_scanner: NewScanner) -> None:
         """`root_end` is what tells a whole body."""
 
-        @settings(max_examples=50, deadline=None)
+        @settings(max_examples=50, deadline=None, report_multiple_bugs=False)
         @given(root=objects(values, size=8), data=st.data())
         def check(root: str, data: st.DataObject) -> None:
             body = root.encode()

@@ -33,7 +33,7 @@ class SinkConformance(ComponentConformance[UsageSink]):
     kind = "sink"
 
     def received(self, folder: Path) -> Sequence[str]:
-        """The request ids of the events that have arrived where the sink of FOLDER writes to, in order; after `aclose`."""
+        """The request ids of the events that have arrived where the sink of FOLDER writes to, in order."""
         raise NotImplementedError("say what has arrived where the sink writes to: override `received`")
 
     def test_closing_writes_out_what_is_held(self, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What every tool keeps to, whatever it does."""
 
 import asyncio
+import contextlib
 import json
 import re
 import time
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 CANCEL_SECONDS: Final = 1.0
 NARROW: Final = ToolLimits(lines=5, bytes=400, line_bytes=100)
-WRONG: Final = (None, True, -1, 0.5, "", "\0", [], {}, [None], {"": 0})
+WRONG: Final[tuple[object, ...]] = (None, True, -1, 0.5, "", "\0", [], {}, [None], {"": 0})
 """Values that some argument of any tool does not take."""
 
 
@@ -93,8 +94,8 @@ class ToolConformance(Conformance[Tool]):
         """The model is told what is wrong with a call, and nothing runs."""
         from beyond_ai.agent.loop.arguments import Unfit
 
-        tool, schema = self.record(), self._schema()
-        allowed = fastjsonschema.compile(schema)
+        tool = self.record()
+        allowed = fastjsonschema.compile(tool.arguments.model_json_schema())  # the whole: null is for leaving out
         wrong: list[dict[str, object]] = [{**self.arguments, "no_such_argument": 1}]
         wrong += [
             {key: value for key, value in self.arguments.items() if key != name}
@@ -187,7 +188,7 @@ class ToolConformance(Conformance[Tool]):
         context = self._context(tmp_path, paths=Fence(tmp_path / "nothing-else"))
         before = _tree(context.cwd)
         try:
-            result = self._run(context, but=ToolError)
+            result = self._run(context, but=(ToolError,))
         except ToolError:
             result = None
         self.require(
@@ -238,7 +239,7 @@ class ToolConformance(Conformance[Tool]):
         self.prepare(cwd)
         return tool_context(cwd, scratch=scratch, limits=limits, paths=paths, environment=self.environment(cwd))
 
-    def _run(self, context: ToolContext, but: type[Exception] | tuple[type[Exception], ...] = ()) -> ToolResult:
+    def _run(self, context: ToolContext, but: tuple[type[Exception], ...] = ()) -> ToolResult:
         arguments = self._checked(self.arguments)
         with self.requiring("a call that fits raises nothing but ToolError", "ToolError, Tool.run", but):
             return asyncio.run(_awaited(self.record(), arguments, context))
@@ -256,7 +257,8 @@ class ToolConformance(Conformance[Tool]):
         await asyncio.wait({call}, timeout=0.1)
         call.cancel()
         await asyncio.wait({call}, timeout=CANCEL_SECONDS)
-        await asyncio.get_running_loop().shutdown_default_executor(timeout=5)
+        with contextlib.suppress(TimeoutError):  # a thread that goes on is work that goes on
+            await asyncio.wait_for(asyncio.get_running_loop().shutdown_default_executor(), 5)
         took = time.monotonic() - asked
         if call.done() and not call.cancelled():
             call.exception()

@@ -26,8 +26,10 @@ from beyond_ai.testing.upstream import ScriptedUpstream
 SSE: Final = b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n'
 ANSWERS: Final[dict[str, tuple[bytes, bytes]]] = {
     "json": (
-        b"HTTP/1.1 200 OK\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: application/json\r\n"
-        b'Content-Length: 27\r\nx-request-id: req_1\r\n\r\n{"id":"chatcmpl-1","n":[1]}',
+        (
+            b"HTTP/1.1 200 OK\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\nContent-Type: application/json\r\n"
+            b'Content-Length: 27\r\nx-request-id: req_1\r\n\r\n{"id":"chatcmpl-1","n":[1]}'
+        ),
         b'{"id":"chatcmpl-1","n":[1]}',
     ),
     "stream": (
@@ -78,7 +80,7 @@ class TransportConformance(
         whole = asyncio.run(self._heard_from([answer], tmp_path))
         assert whole[-1] == body
 
-        @settings(max_examples=25, deadline=None)
+        @settings(max_examples=25, deadline=None, report_multiple_bugs=False)
         @given(st.sets(st.integers(1, len(answer) - 1), max_size=12))
         def check(cuts: set[int]) -> None:
             edges = [0, *sorted(cuts), len(answer)]

@@ -79,7 +79,7 @@ class TransportAborts:
         heard.abort()
         if sending is not None:
             sending.cancel()
-            provider.connections[0]._transport.resume_reading()  # else it does not see the end
+            provider.connections[0]._transport.resume_reading()  # noqa: SLF001 - else it does not see the end
         await provider.wait_closed()
         assert heard.told == []
 
@@ -118,7 +118,7 @@ class TransportAborts:
         """An event may be what gives the exchange up."""
         interim = b"HTTP/1.1 103 Early Hints\r\n\r\n"
         provider.answer(interim * 2 + chunked_head() + chunk(b"one") + chunk(b"two") + b"0\r\n\r\n")
-        heard = seam.open(ask(provider), on={event: lambda: heard.abort()})
+        heard = seam.open(ask(provider), on={event: lambda: heard.abort()})  # noqa: PLW0108 - not bound yet
         await heard.until(lambda: heard.aborted)
         await provider.wait_closed()
         assert heard.told[-1] == event

@@ -146,7 +146,8 @@ class TransportAnswers:
         headers: Headers = [(b"Host", b"api.example"), (b"X-UPPER", b"1"), (b"x-lower", b"2"), (b"X-UPPER", b"3")]
         await seam.get(ask(provider, b"PROPFIND", b"/a%2Fb/../c?q=%20&&x", headers))
         assert provider.requests[0].head == (
-            b"PROPFIND /a%2Fb/../c?q=%20&&x HTTP/1.1\r\nHost: api.example\r\nX-UPPER: 1\r\nx-lower: 2\r\nX-UPPER: 3\r\n\r\n"
+            b"PROPFIND /a%2Fb/../c?q=%20&&x HTTP/1.1\r\n"
+            b"Host: api.example\r\nX-UPPER: 1\r\nx-lower: 2\r\nX-UPPER: 3\r\n\r\n"
         )
 
     @pytest.mark.parametrize("size", [0, 5])
