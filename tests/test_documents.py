@@ -16,6 +16,7 @@ from prometheus_client.core import Metric
 from tests.fidelity import answers, connections, credentials, requests
 from typer.testing import CliRunner
 
+import beyond_ai_pytest
 from beyond_ai import (
     AgentHook,
     AuthScheme,
@@ -46,6 +47,7 @@ from beyond_ai.layers import DISABLED_VARIABLE, MAP_VARIABLES, PLAIN_VARIABLES
 from beyond_ai.spec import KINDS, Kind, kind_named
 from beyond_ai.spec.agent_event import AgentEvent
 from beyond_ai.spec.conversation import TokenUsage
+from beyond_ai.testing import conformance
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -216,6 +218,8 @@ def vocabulary() -> set[str]:
         *get_args(Unready),
         *metrics,
         *(f"{metric}_total" for metric in metrics),
+        *(name for suite in vars(conformance).values() for name in (vars(suite) if isinstance(suite, type) else ())),
+        *vars(beyond_ai_pytest),
         *(part for file in SOURCES for part in (*file.relative_to(ROOT).parts, file.stem)),
         *(name for file in SERVE.glob("*.py") for name in re.findall(r"\w+", file.read_text())),
         # other people's
@@ -318,7 +322,7 @@ async def test_the_sink_example_writes_what_it_was_given(tmp_path: Path) -> None
         )
     )
     await sink.aclose()
-    assert (tmp_path / "ledger.txt").read_text() == "42 acme-1 3\n"
+    assert (tmp_path / "ledger.txt").read_text() == "1-0 42 3\n"
 
 
 async def test_the_deny_store_example_follows_its_file(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from nacl.signing import SigningKey
 
 from beyond_ai import AuthScheme, Context, Identity
 from beyond_ai.testing.conformance import AuthConformance
+from beyond_ai.testing.conformance.auth import FOREIGN
 from beyond_ai_plugins.auth import token
 
 KEY = SigningKey(b"\x07" * 32)
@@ -14,7 +15,11 @@ KEY = SigningKey(b"\x07" * 32)
 
 class TestBai(AuthConformance):
     plugin = "bai"
-    invalid = ("bai_", "bai_v1.1.x", "bai_v3.1.AA.AA", token.mint(SigningKey(b"\x08" * 32), 1, Identity(42, 7)))
+    invalid = (
+        *("bai_", "bai_v1.1.x", "bai_v3.1.AA.AA", "bai_v1é\udcff\0"),
+        token.mint(SigningKey(b"\x08" * 32), 1, Identity(42, 7)),
+    )
+    foreign = (*FOREIGN, "sk-test", "BAI_v1.1", " bai_v1", "bai")
 
     def context(self, folder: Path) -> Context:
         return Context(signing_keys={1: bytes(KEY.verify_key)})

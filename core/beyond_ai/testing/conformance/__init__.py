@@ -10,6 +10,12 @@ A test that fails says which rule was broken, where it is written and what was s
 unavailable here is skipped. Needs the extra `testing`: pytest, pytest-asyncio and hypothesis.
 """
 
+try:
+    import hypothesis  # noqa: F401 - to say what is missing before a suite fails to import it
+    import pytest_asyncio  # noqa: F401
+except ImportError as missing:
+    raise ImportError(f"{missing}: install `beyond-ai[testing]` for the conformance suites") from None
+
 from beyond_ai.testing.conformance.agent_hook import AgentHookConformance, tool_use
 from beyond_ai.testing.conformance.auth import AuthConformance
 from beyond_ai.testing.conformance.command import CommandConformance

@@ -116,11 +116,11 @@ class ScannerConformance(ScannerRules, ComponentConformance[ScannerFactory]):
     def test_what_is_held_does_not_grow_with_the_body(self, new_scanner: NewScanner, unit: bytes) -> None:
         """Constant memory: bodies may be of hundreds of megabytes."""
         for start in (b"", b'{"model":"', b'{"', b'{"stream_options":"'):
-            scanner, chunk = new_scanner(), unit * (65_536 // len(unit))
+            scanner, chunk = new_scanner(), unit * (HELD // len(unit))
             scanner.feed(start)
             tracemalloc.start()
             try:
-                for _ in range(8):
+                for _ in range(4):
                     scanner.feed(chunk)
                 held, _ = tracemalloc.get_traced_memory()
             finally:
