@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from beyond_ai.testing import ThreadedUpstream
-    from beyond_ai.testing.stage import AgentRunner, GatewayMaker, ModelMaker
+    from beyond_ai.testing import AgentRunner, GatewayMaker, ModelMaker, ThreadedUpstream
 
 pytest.register_assert_rewrite("beyond_ai.testing.conformance")
 
@@ -68,7 +67,7 @@ def beyond_gateway(beyond_listener: socket.socket, tmp_path: Path) -> "Iterator[
 
 @pytest.fixture
 def beyond_agent(beyond_gateway: "GatewayMaker", tmp_path: Path) -> "AgentRunner":
-    """`beyond_agent(task, ..., wire=, files=, settings=)`: runs the real agent in a temporary folder, to its end.
+    """`beyond_agent(task, ..., wire=, files=)`: runs the real agent in a temporary folder, to its end.
 
     It asks `beyond_model` through a `beyond_gateway` of its own. Gives a `beyond_ai.testing.AgentRun`: exit `code`,
     `events`, `result`, `files`, `stdout` and `stderr`.

@@ -33,6 +33,7 @@ from beyond_ai.testing.model import (
     uses,
 )
 from beyond_ai.testing.model_call import ModelCall
+from beyond_ai.testing.stage import AgentRunner, GatewayMaker, KeyedGateway, ModelMaker
 from beyond_ai.testing.steps import (
     Close,
     HalfClose,
@@ -67,15 +68,19 @@ __all__ = [
     "LAST_CHUNK",
     "AgentFolder",
     "AgentRun",
+    "AgentRunner",
     "Answer",
     "Broken",
     "Close",
     "Fence",
+    "GatewayMaker",
     "GatewayProcess",
     "HalfClose",
     "Held",
     "HttpError",
+    "KeyedGateway",
     "ModelCall",
+    "ModelMaker",
     "NoAnswer",
     "Pause",
     "PromptTooLong",

@@ -7,12 +7,11 @@
         arguments = {"a": 1, "b": 2}      # of a call that works
 
 A test that fails says which rule was broken, where it is written and what was seen. A plugin that says that it is
-unavailable here is skipped. Needs the extra `testing`: pytest, pytest-asyncio and hypothesis.
+unavailable here is skipped. Needs the extra `testing`: pytest and hypothesis.
 """
 
 try:
     import hypothesis  # noqa: F401 - to say what is missing before a suite fails to import it
-    import pytest_asyncio  # noqa: F401
 except ImportError as missing:
     raise ImportError(f"{missing}: install `beyond-ai[testing]` for the conformance suites") from None
 

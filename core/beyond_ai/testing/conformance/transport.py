@@ -1,14 +1,12 @@
 """What every transport keeps to: the order of events, bytes as they came, and no byte more than the slow side takes."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import pytest
-import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,18 +58,13 @@ class TransportConformance(
             monkeypatch.delenv(name, raising=False)
             monkeypatch.delenv(name.upper(), raising=False)
 
-    @pytest_asyncio.fixture
-    async def provider(self) -> AsyncIterator[ScriptedUpstream]:
-        """A provider in the test's own loop."""
-        async with ScriptedUpstream() as running:
-            yield running
+    def seam_in(self, folder: Path) -> TransportSeam:
+        """The transport between a relay and a provider, under this suite's settings in FOLDER."""
 
-    @pytest_asyncio.fixture
-    async def seam(self, provider: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[TransportSeam]:  # noqa: ARG002
-        """The transport; closed before the provider is, so that this does not wait for idle connections."""
-        seam = self._seam(tmp_path)
-        yield seam
-        await seam.aclose()
+        def create(context: Context) -> Transport:
+            return self.make_with(replace(self.context(folder), upstream=context.upstream), folder)
+
+        return TransportSeam(create)
 
     @pytest.mark.parametrize("kind", ANSWERS)
     def test_any_splitting_is_heard_the_same(self, kind: str, tmp_path: Path) -> None:
@@ -93,13 +86,7 @@ class TransportConformance(
         """All that the transport says of an answer in PIECES."""
         script: list[Step] = [ReadBody(), *map(Send, pieces), Close()]
         async with ScriptedUpstream(default=script) as upstream:
-            seam = self._seam(folder)
+            seam = self.seam_in(folder)
             heard = await seam.get(ask(upstream))
             await seam.aclose()
         return heard.told, heard.interim, heard.status, heard.reason, heard.headers, bytes(heard.body)
-
-    def _seam(self, folder: Path) -> TransportSeam:
-        def create(context: Context) -> Transport:
-            return self.make_with(replace(self.context(folder), upstream=context.upstream), folder)
-
-        return TransportSeam(create)

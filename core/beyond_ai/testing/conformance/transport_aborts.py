@@ -16,13 +16,14 @@ from beyond_ai.testing import (
     chunked_head,
     response,
 )
+from beyond_ai.testing.conformance.on_sockets import on_sockets
 from beyond_ai.testing.transport_events import BOUND, Heard, TransportSeam, ask
 
 
 class TransportAborts:
     """The rules about `abort` and `aclose`."""
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_before_the_first_turn_of_the_loop(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """An exchange given up at once sends nothing."""
         seam.open(ask(provider)).abort()
@@ -30,7 +31,7 @@ class TransportAborts:
         await seam.get(ask(provider))
         assert len(provider.requests) == 1
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_while_connecting(self, seam: TransportSeam) -> None:
         """An attempt to connect is given up."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -47,7 +48,7 @@ class TransportAborts:
                         pass
         assert heard.told == []
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_between_two_tries_to_connect(self, seam: TransportSeam) -> None:
         """No further attempt follows."""
         with socket.socket() as unused:
@@ -59,7 +60,7 @@ class TransportAborts:
         assert heard.told == ["connect_retry"]
 
     @pytest.mark.parametrize("stuck", [False, True], ids=["body to come", "body stuck"])
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_while_the_request_goes_up(
         self, seam: TransportSeam, provider: ScriptedUpstream, stuck: bool
     ) -> None:
@@ -83,7 +84,7 @@ class TransportAborts:
         await provider.wait_closed()
         assert heard.told == []
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_while_waiting_for_the_answer(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """The provider is told by the end of its connection."""
         provider.play(ReadBody(), Until(asyncio.Event()))
@@ -94,7 +95,7 @@ class TransportAborts:
         assert heard.events[-1:] != ["failed"]
 
     @pytest.mark.parametrize("paused", [False, True])
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_within_the_answer(self, seam: TransportSeam, provider: ScriptedUpstream, paused: bool) -> None:
         """Whatever is asked of the exchange afterwards is harmless."""
         go = asyncio.Event()
@@ -113,7 +114,7 @@ class TransportAborts:
         assert heard.body == b"one"
 
     @pytest.mark.parametrize("event", ["informational", "head", "body"])
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_from_within_an_event(self, seam: TransportSeam, provider: ScriptedUpstream, event: str) -> None:
         """An event may be what gives the exchange up."""
         interim = b"HTTP/1.1 103 Early Hints\r\n\r\n"
@@ -123,7 +124,7 @@ class TransportAborts:
         await provider.wait_closed()
         assert heard.told[-1] == event
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_after_the_end_is_harmless(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """The connection is already another's."""
         provider.default = (ReadBody(), Send(response(200, [], b"ok")))
@@ -134,7 +135,7 @@ class TransportAborts:
         assert (await seam.get(ask(provider))).body == b"ok"
         assert len(provider.connections) == 1
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_one_of_many_leaves_the_others(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """Exchanges do not share their ends."""
         go = asyncio.Event()
@@ -153,7 +154,7 @@ class TransportAborts:
             await heard.ended()
             assert heard.body == b"onetwo"
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_closing_the_transport_closes_everything(
         self, seam: TransportSeam, provider: ScriptedUpstream
     ) -> None:

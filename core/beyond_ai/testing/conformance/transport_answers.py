@@ -18,6 +18,7 @@ from beyond_ai.testing import (
     response,
     response_head,
 )
+from beyond_ai.testing.conformance.on_sockets import on_sockets
 from beyond_ai.testing.transport_events import TransportSeam, ask
 
 ODD: Headers = [(b"X-Second", b"2"), (b"x-FIRST", b"a"), (b"X-Second", b"again"), (b"Set-Cookie", b"a=1")]
@@ -26,7 +27,7 @@ ODD: Headers = [(b"X-Second", b"2"), (b"x-FIRST", b"a"), (b"X-Second", b"again")
 class TransportAnswers:
     """The rules about bytes."""
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_answer_with_content_length(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """Status, reason, headers and body come as they were sent, repeats and spelling included."""
         provider.answer(response(200, ODD, b"hello", reason=b"Quite Fine"))
@@ -35,14 +36,14 @@ class TransportAnswers:
         assert (heard.status, heard.reason, heard.body) == (200, b"Quite Fine", b"hello")
         assert heard.headers == [*ODD, (b"content-length", b"5")]
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_empty_answer(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """An answer without a body is a head and an end."""
         provider.answer(response(200, [], b""))
         heard = await seam.get(ask(provider))
         assert heard.told == ["head", "end"]
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_chunked_answer_with_extensions_and_trailers(
         self, seam: TransportSeam, provider: ScriptedUpstream
     ) -> None:
@@ -53,7 +54,7 @@ class TransportAnswers:
         assert heard.body == b"hello world"
         assert heard.headers == [*ODD, (b"transfer-encoding", b"chunked")]
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_chunked_answer_cut_at_every_byte(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """Borders between reads mean nothing."""
         whole = chunked(200, ODD, [b"one", b"two" * 10, b"3"])
@@ -61,7 +62,7 @@ class TransportAnswers:
         heard = await seam.get(ask(provider))
         assert heard.body == b"one" + b"two" * 10 + b"3"
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_close_delimited_answer(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """A body without framing ends with its connection, in good order."""
         provider.play(ReadBody(), Send(close_delimited(200, [], b"until ")), Send(b"the end"), Close())
@@ -69,7 +70,7 @@ class TransportAnswers:
         assert heard.told == ["head", "body", "end"]
         assert heard.body == b"until the end"
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_http_1_0_answer_without_framing(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """HTTP/1.0 does the same."""
         provider.play(ReadBody(), Send(b"HTTP/1.0 200 OK\r\n\r\nold"), Close())
@@ -77,7 +78,7 @@ class TransportAnswers:
         assert heard.body == b"old"
 
     @pytest.mark.parametrize("framing", [(b"content-length", b"5"), (b"transfer-encoding", b"chunked")])
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_head_has_no_body_whatever_its_headers_say(
         self, seam: TransportSeam, provider: ScriptedUpstream, framing: tuple[bytes, bytes]
     ) -> None:
@@ -90,7 +91,7 @@ class TransportAnswers:
         assert (await seam.get(ask(provider))).body == b"next"
 
     @pytest.mark.parametrize("status", [204, 304])
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_statuses_without_a_body(self, seam: TransportSeam, provider: ScriptedUpstream, status: int) -> None:
         """204 and 304 end with their head, and the connection serves on."""
         provider.answer(response_head(status, [(b"etag", b'"1"')]))
@@ -100,7 +101,7 @@ class TransportAnswers:
         assert (await seam.get(ask(provider))).body == b"next"
         assert len(provider.connections) == 1
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_interim_answers(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """Each interim answer is told, before the head."""
         provider.play(
@@ -116,7 +117,7 @@ class TransportAnswers:
         assert heard.interim == [(100, []), (103, [(b"Link", b"</a>")])]
         assert heard.told == ["informational", "informational", "head", "body", "end"]
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_upgrade_that_nobody_asked_for(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """101 is a failure."""
         provider.answer(response_head(101, [(b"upgrade", b"other"), (b"connection", b"upgrade")]))
@@ -125,21 +126,21 @@ class TransportAnswers:
         assert heard.told == ["failed"]
         await provider.wait_closed()
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_content_coding_is_left_alone(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """The body stays compressed as it came."""
         packed = gzip.compress(b"packed " * 100)
         provider.answer(response(200, [(b"content-encoding", b"gzip")], packed))
         assert (await seam.get(ask(provider))).body == packed
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_large_answer(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """Megabytes come whole."""
         body = bytes(range(256)) * 16_384
         provider.answer(chunked(200, [], [body[i : i + 50_000] for i in range(0, len(body), 50_000)]))
         assert (await seam.get(ask(provider))).body == body
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_nothing_is_added_to_a_request(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """Target and headers go out as they were given, and nothing else."""
         provider.answer(response(200, [], b""))
@@ -151,7 +152,7 @@ class TransportAnswers:
         )
 
     @pytest.mark.parametrize("size", [0, 5])
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_request_with_content_length(
         self, seam: TransportSeam, provider: ScriptedUpstream, size: int
     ) -> None:
@@ -165,7 +166,7 @@ class TransportAnswers:
         assert provider.requests[0].values(b"content-length") == [b"%d" % size]
         assert provider.requests[0].body == b"12345"[:size]
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_chunked_request(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """`chunked` frames a body of unknown length."""
         provider.answer(response(200, [], b""))
@@ -179,7 +180,7 @@ class TransportAnswers:
         assert request.body == b"onetwo" + b"x" * 100_000
         assert request.complete
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_redirects_are_passed_on(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """A redirect is an answer."""
         provider.answer(response(307, [(b"location", b"/elsewhere")], b""))
@@ -187,14 +188,14 @@ class TransportAnswers:
         assert len(provider.requests) == 1
 
     @pytest.mark.parametrize("status", [408, 429, 500, 503])
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_no_status_is_tried_again(self, seam: TransportSeam, provider: ScriptedUpstream, status: int) -> None:
         """A request that a provider has received is never repeated."""
         provider.answer(response(status, [(b"retry-after", b"0")], b"no"))
         assert (await seam.get(ask(provider))).status == status
         assert len(provider.requests) == 1
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_cookies_of_one_answer_are_in_no_other_request(
         self, seam: TransportSeam, provider: ScriptedUpstream
     ) -> None:
@@ -205,7 +206,7 @@ class TransportAnswers:
         assert len(provider.connections) == 1
         assert b"cookie" not in provider.received.lower()
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_unused_parts_of_last_chunk(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """An answer ends with the last byte of its last chunk, wherever that was cut."""
         provider.play(ReadBody(), Send(chunked_head()), Send(chunk(b"a") + LAST_CHUNK[:3]), Send(LAST_CHUNK[3:]))

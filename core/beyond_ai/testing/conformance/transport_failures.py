@@ -17,6 +17,7 @@ from beyond_ai.testing import (
     close_delimited,
     response_head,
 )
+from beyond_ai.testing.conformance.on_sockets import on_sockets
 from beyond_ai.testing.transport_events import TransportSeam, ask
 
 HALF_HEAD = b"HTTP/1.1 200 OK\r\ncontent-le"
@@ -27,7 +28,7 @@ class TransportFailures:
 
     @pytest.mark.parametrize("ending", [Close(), Reset()], ids=["close", "reset"])
     @pytest.mark.parametrize("sent", [b"", HALF_HEAD], ids=["nothing", "half a head"])
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_no_answer(
         self, seam: TransportSeam, provider: ScriptedUpstream, sent: bytes, ending: Close | Reset
     ) -> None:
@@ -52,7 +53,7 @@ class TransportFailures:
         ],
         ids=["length", "chunks", "half a chunk", "half an end", "head only"],
     )
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_answer_that_breaks_off(
         self, seam: TransportSeam, provider: ScriptedUpstream, part: bytes, ending: Close | Reset
     ) -> None:
@@ -66,7 +67,7 @@ class TransportFailures:
         assert heard.body == (b"half" if b"half" in part else b"")
         assert "end" not in heard.told
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_close_delimited_answer_that_is_reset(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """A reset is no end, also where an end of the connection would be one."""
         heard_it = asyncio.Event()
@@ -87,7 +88,7 @@ class TransportFailures:
         ],
         ids=["other protocol", "status", "header", "two lengths", "negative length"],
     )
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_answer_that_is_not_http(
         self, seam: TransportSeam, provider: ScriptedUpstream, garbage: bytes
     ) -> None:
@@ -98,7 +99,7 @@ class TransportFailures:
         assert heard.told == ["failed"]
         await provider.wait_closed()
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_malformed_chunk(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """The body up to the defect is told, then the failure."""
         provider.play(ReadBody(), Send(chunked_head() + chunk(b"good")), Send(b"zz\r\nbad\r\n"))

@@ -18,6 +18,7 @@ from beyond_ai.testing import (
     response,
     response_head,
 )
+from beyond_ai.testing.conformance.on_sockets import on_sockets
 from beyond_ai.testing.transport_events import TransportSeam, ask
 
 LARGE = 32 << 20
@@ -28,7 +29,7 @@ FRAMINGS: list[tuple[int | None, bool]] = [(6, False), (None, True)]
 class TransportFlow:
     """The rules about flow."""
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_whole_answer_before_the_request_is_complete(
         self, seam: TransportSeam, provider: ScriptedUpstream
     ) -> None:
@@ -43,7 +44,7 @@ class TransportFlow:
         assert (await seam.get(ask(provider))).body == b"next"
 
     @pytest.mark.parametrize("framing", FRAMINGS, ids=["content-length", "chunked"])
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_answer_runs_beside_the_request(
         self, seam: TransportSeam, provider: ScriptedUpstream, framing: tuple[int | None, bool]
     ) -> None:
@@ -61,7 +62,7 @@ class TransportFlow:
         assert provider.requests[0].body == b"abcdef"
         assert provider.requests[0].complete
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_answer_comes_while_the_request_is_stuck(
         self, seam: TransportSeam, provider: ScriptedUpstream
     ) -> None:
@@ -85,7 +86,7 @@ class TransportFlow:
         assert len(provider.requests[0].body) == LARGE
 
     @pytest.mark.parametrize("chunked", [False, True], ids=["content-length", "chunked"])
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_provider_that_does_not_read_stops_the_client(
         self, seam: TransportSeam, provider: ScriptedUpstream, chunked: bool
     ) -> None:
@@ -116,7 +117,7 @@ class TransportFlow:
         await heard.ended()
         assert provider.requests[0].body == b"y" * LARGE
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_paused_answer_holds_the_provider(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """`pause` stops the provider: no more than buffers hold is read."""
         provider.play(ReadBody(), Send(response_head(200, [(b"content-length", b"%d" % LARGE)])), Send(b"z" * LARGE))
@@ -132,7 +133,7 @@ class TransportFlow:
         await heard.ended()
         assert len(heard.body) == LARGE
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_pause_and_resume_at_every_piece(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
         """Pausing loses no byte."""
         size = 4 << 20
@@ -147,7 +148,7 @@ class TransportFlow:
         await heard.ended()
         assert heard.body == b"p" * size
 
-    @pytest.mark.asyncio
+    @on_sockets
     async def test_connection_paused_at_the_end_serves_the_next(
         self, seam: TransportSeam, provider: ScriptedUpstream
     ) -> None:
