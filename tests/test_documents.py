@@ -6,7 +6,6 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
@@ -307,20 +306,7 @@ async def test_the_sink_example_writes_what_it_was_given(tmp_path: Path) -> None
     module = imported(source, tmp_path)
     sink = module.Ledger(module.LedgerSettings(path=str(tmp_path / "ledger.txt")))
     await sink.start()
-    sink.emit(
-        UsageEvent(
-            time=datetime.now(UTC),
-            request_id="1-0",
-            tenant_id=42,
-            vpc_id=7,
-            key_id=None,
-            provider="acme",
-            model="acme-1",
-            requested_model="acme-1",
-            stream=False,
-            output_tokens=3,
-        )
-    )
+    sink.emit(conformance.usage_event("1-0", output_tokens=3))
     await sink.aclose()
     assert (tmp_path / "ledger.txt").read_text() == "1-0 42 3\n"
 
@@ -344,22 +330,8 @@ async def test_the_observer_example_logs_what_is_slow(tmp_path: Path, caplog: py
     caplog.set_level("INFO", "beyond_ai.slow")
     await observer.start()
     for seconds in (31, 1):
-        observer.observe(
-            RequestRecord(
-                request_id="1-0",
-                method="POST",
-                path="/v1/responses",
-                provider="acme",
-                server_address="api.acme.example",
-                server_port=443,
-                endpoint="responses",
-                managed=False,
-                status=200,
-                error_type=None,
-                started_ns=0,
-                ended_ns=seconds * 10**9,
-            )
-        )
+        record = conformance.request_record("1-0", path="/v1/responses", started_ns=0, ended_ns=seconds * 10**9)
+        observer.observe(record)
     await observer.aclose()
     assert [record.getMessage() for record in caplog.records] == ["/v1/responses took 31.0 s", "1 slow requests"]
 

@@ -1,6 +1,5 @@
 """The real agent as a process, in a folder of its own, asked through the real gateway."""
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,20 +22,10 @@ class Place(AgentFolder):
     nursery: Path | None = None
     """where agents are forked; None starts them in full"""
 
-    def start(
-        self,
-        *words: str,
-        wire: Wire = "messages",
-        environment: Mapping[str, str] | None = None,
-        stdin: int = subprocess.DEVNULL,
-        prepare: Callable[[], object] | None = None,
-    ) -> "subprocess.Popen[str]":
-        """Start a run; PREPARE is called in the child, which is started in full then."""
-        environ = self.environ(environment)
-        arguments = self.arguments(*words, wire=wire)
-        if self.nursery is not None and not self.via and prepare is None and "PYTHONPATH" not in environ:
-            arguments = [sys.executable, "-I", "-S", str(CRADLE), str(self.nursery), *self.words(*words, wire=wire)]
-        return self.launch(arguments, environ, stdin, prepare)
+    def program(self, words: Sequence[str], wire: Wire, environ: Mapping[str, str], *, in_full: bool) -> list[str]:
+        if self.nursery is None or self.via or in_full or "PYTHONPATH" in environ:
+            return super().program(words, wire, environ, in_full=in_full)
+        return [sys.executable, "-I", "-S", str(CRADLE), str(self.nursery), *self.words(*words, wire=wire)]
 
 
 def played(*turns: Reply) -> Callable[[ModelCall], Turn]:

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -88,18 +88,9 @@ class AgentFolder:
         prepare: Callable[[], object] | None = None,
     ) -> "subprocess.Popen[str]":
         """Start a run; PREPARE is called in the child."""
-        return self.launch(self.arguments(*words, wire=wire), self.environ(environment), stdin, prepare)
-
-    def launch(
-        self,
-        arguments: list[str],
-        environ: dict[str, str],
-        stdin: int = subprocess.DEVNULL,
-        prepare: Callable[[], object] | None = None,
-    ) -> "subprocess.Popen[str]":
-        """Start ARGUMENTS in the working folder."""
+        environ = self.environ(environment)
         return subprocess.Popen(  # noqa: S603 - our own console script, with the test's own arguments
-            arguments,
+            self.program(words, wire, environ, in_full=prepare is not None),
             cwd=self.cwd,
             env=environ,
             stdin=stdin,
@@ -108,6 +99,10 @@ class AgentFolder:
             text=True,
             preexec_fn=prepare,  # noqa: PLW1509 - the test's own, in a process that it has to itself
         )
+
+    def program(self, words: Sequence[str], wire: Wire, environ: Mapping[str, str], *, in_full: bool) -> list[str]:  # noqa: ARG002
+        """What is started for a run in ENVIRON; IN_FULL rules out what is quicker than starting the command."""
+        return self.arguments(*words, wire=wire)
 
     def run(
         self,

@@ -1,16 +1,19 @@
 """What every suite is made of: a plugin, loaded as the programs load it, and rules that name their source."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar, cast
+from typing import ClassVar, Final, Generic, TypeVar, cast
 
 import pytest
 
 from beyond_ai.registry import PluginPolicy, Registry, State, load
 from beyond_ai.spec.component import Component, Context
 from beyond_ai.spec.kinds import kind_named
+
+AT_ONCE_SECONDS: Final = 0.000_5
+"""What a call between two requests may take: a loaded gateway has some thousands of them a second."""
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -119,6 +122,16 @@ class ComponentConformance(Conformance[Component[T]]):
         """The component, made with CONTEXT."""
         registry, component = _loaded(self.kind, self.plugin), self.record()
         return cast(T, registry.create(self.kind, component.name, context, self.settings(folder)))
+
+    def require_at_once(self, took: Sequence[float], method: str, where: str) -> None:
+        """Raise RuleBroken unless METHOD, whose calls TOOK so many seconds each, returned at once."""
+        median = sorted(took)[len(took) // 2]  # a busy machine spoils some calls, one that blocks is slow in most
+        self.require(
+            median < AT_ONCE_SECONDS and sum(took) < 10 * AT_ONCE_SECONDS * len(took),
+            f"`{method}` returns at once: most calls within {AT_ONCE_SECONDS * 1e3:g} ms",
+            where,
+            f"{median * 1e3:.2f} ms for most, {sum(took) / len(took) * 1e3:.2f} ms on average",
+        )
 
     def test_it_says_in_a_line_what_it_is(self) -> None:
         """`beyond-ai plugins list` shows the summary."""

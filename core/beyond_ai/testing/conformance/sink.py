@@ -12,8 +12,6 @@ from beyond_ai.testing.conformance.rule import ComponentConformance
 from beyond_ai.testing.conformance.samples import odd_events, usage_event
 
 EVENTS: Final = 1_000
-EMIT_SECONDS: Final = 0.000_5
-"""What one `emit` may take on average: a loaded gateway has some thousands of them a second."""
 CLOSE_SECONDS: Final = 10
 
 
@@ -50,12 +48,7 @@ class SinkConformance(ComponentConformance[UsageSink]):
     def test_taking_an_event_never_blocks(self, tmp_path: Path) -> None:
         """It is called between two requests: what it takes, every client waits."""
         took = asyncio.run(self._emitted(tmp_path, [usage_event(str(number)) for number in range(EVENTS)]))
-        self.require(
-            took < EVENTS * EMIT_SECONDS,
-            f"`emit` returns at once: on average within {EMIT_SECONDS * 1e3:g} ms",
-            "UsageSink.emit",
-            f"{took / EVENTS * 1e3:.2f} ms on average",
-        )
+        self.require_at_once(took, "emit", "UsageSink.emit")
 
     def test_an_odd_event_spoils_no_other(self, tmp_path: Path) -> None:
         """A client may call a model anything; what `emit` raises is counted, and the next event must arrive."""
@@ -73,17 +66,17 @@ class SinkConformance(ComponentConformance[UsageSink]):
         arrived = list(self.received(tmp_path))
         self.require(arrived == [], "without an event nothing is written", "UsageSink.aclose", arrived)
 
-    async def _emitted(self, folder: Path, events: Sequence[object]) -> float:
-        """Start a sink, give it EVENTS as the gateway does, close it; the seconds that `emit` took in all."""
+    async def _emitted(self, folder: Path, events: Sequence[object]) -> list[float]:
+        """Start a sink, give it EVENTS as the gateway does, close it; the seconds that each `emit` took."""
         sink = self.make(folder)
         with self.requiring("`start` opens what is needed", "UsageSink.start"):
             await sink.start()
-        took = 0.0
+        took: list[float] = []
         for number, event in enumerate(events):
             began = time.perf_counter()
             with contextlib.suppress(Exception):
                 sink.emit(event)  # type: ignore[arg-type]
-            took += time.perf_counter() - began
+            took.append(time.perf_counter() - began)
             if number % 100 == 99:
                 await asyncio.sleep(0)
         with self.requiring(f"`aclose` closes within {CLOSE_SECONDS} seconds", "UsageSink.aclose"):
