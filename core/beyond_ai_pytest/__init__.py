@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from beyond_ai.testing import AgentRunner, GatewayMaker, ModelMaker, ThreadedUpstream
 
-pytest.register_assert_rewrite("beyond_ai.testing.conformance")
+pytest.register_assert_rewrite("beyond_ai.testing.conformance", "beyond_ai.testing.transport_events")
 
 
 @pytest.fixture

@@ -217,4 +217,5 @@ class TransportSeam:
         """Close all; whatever was promised must have been kept."""
         for transport in self._made:
             await asyncio.wait_for(transport.aclose(), BOUND)
-        assert [violation for heard in self._heard for violation in heard.violations] == []
+        broken = [violation for heard in self._heard for violation in heard.violations]
+        assert not broken, f"the order of events in beyond_ai/spec/transport.py was not kept: {'; '.join(broken)}"
