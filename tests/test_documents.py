@@ -7,7 +7,6 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import get_args
@@ -18,6 +17,7 @@ from tests.fidelity import answers, connections, credentials, requests
 from tests.gateway_process import PUBLIC_KEY
 from typer.testing import CliRunner
 
+import beyond_ai_pytest
 from beyond_ai import (
     AgentHook,
     AuthScheme,
@@ -48,6 +48,7 @@ from beyond_ai.layers import DISABLED_VARIABLE, MAP_VARIABLES, PLAIN_VARIABLES
 from beyond_ai.spec import KINDS, Kind, kind_named
 from beyond_ai.spec.agent_event import AgentEvent
 from beyond_ai.spec.conversation import TokenUsage
+from beyond_ai.testing import conformance
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -273,6 +274,8 @@ def vocabulary() -> set[str]:
         *get_args(Unready),
         *metrics,
         *(f"{metric}_total" for metric in metrics),
+        *(name for suite in vars(conformance).values() for name in (vars(suite) if isinstance(suite, type) else ())),
+        *vars(beyond_ai_pytest),
         *(part for file in SOURCES for part in (*file.relative_to(ROOT).parts, file.stem)),
         *(name for file in SERVE.glob("*.py") for name in re.findall(r"\w+", file.read_text())),
         # other people's
@@ -366,22 +369,9 @@ async def test_the_sink_example_writes_what_it_was_given(tmp_path: Path) -> None
     module = imported(source, tmp_path)
     sink = module.Ledger(module.LedgerSettings(path=str(tmp_path / "ledger.txt")))
     await sink.start()
-    sink.emit(
-        UsageEvent(
-            time=datetime.now(UTC),
-            request_id="1-0",
-            tenant_id=42,
-            vpc_id=7,
-            key_id=None,
-            provider="acme",
-            model="acme-1",
-            requested_model="acme-1",
-            stream=False,
-            output_tokens=3,
-        )
-    )
+    sink.emit(conformance.usage_event("1-0", output_tokens=3))
     await sink.aclose()
-    assert (tmp_path / "ledger.txt").read_text() == "42 acme-1 3\n"
+    assert (tmp_path / "ledger.txt").read_text() == "1-0 42 3\n"
 
 
 async def test_the_deny_store_example_follows_its_file(tmp_path: Path) -> None:
@@ -403,22 +393,8 @@ async def test_the_observer_example_logs_what_is_slow(tmp_path: Path, caplog: py
     caplog.set_level("INFO", "beyond_ai.slow")
     await observer.start()
     for seconds in (31, 1):
-        observer.observe(
-            RequestRecord(
-                request_id="1-0",
-                method="POST",
-                path="/v1/responses",
-                provider="acme",
-                server_address="api.acme.example",
-                server_port=443,
-                endpoint="responses",
-                managed=False,
-                status=200,
-                error_type=None,
-                started_ns=0,
-                ended_ns=seconds * 10**9,
-            )
-        )
+        record = conformance.request_record("1-0", path="/v1/responses", started_ns=0, ended_ns=seconds * 10**9)
+        observer.observe(record)
     await observer.aclose()
     assert [record.getMessage() for record in caplog.records] == ["/v1/responses took 31.0 s", "1 slow requests"]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from beyond_ai import testing
+from beyond_ai.testing import conformance
 from generators.definitions import definition, paragraphs
 from generators.sources import names
 
@@ -17,12 +18,13 @@ def page() -> Iterator[str]:
     yield ""
     yield (
         "`beyond_ai.testing` is in the wheel, for plugin authors' tests: what our own use. All names below can be "
-        "imported from it. [Plugins](../plugins.md#testing-it) has an example."
+        "imported from it, or, where their section says so, from `beyond_ai.testing.conformance`. [Plugins](../plugins.md#testing-yours) has an example."
     )
-    for module, imported in _imports(testing):
-        yield from _section(module)
-        for name in imported:
-            yield from definition(module, name)
+    for package in (testing, conformance):
+        for module, imported in _imports(package):
+            yield from _section(module)
+            for name in imported:
+                yield from definition(module, name)
     for answers in (testing.chat, testing.responses, testing.messages):
         yield from _section(answers.__name__)
         for name in _public(answers):

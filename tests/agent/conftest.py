@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.agent.agent_process import Place
+from tests.gateway_process import VIRTUAL_KEY
 
 from beyond_ai.testing import GatewayProcess
 from beyond_ai.testing.model import Reply, ScriptedModel
@@ -21,7 +22,7 @@ Model = Callable[..., ScriptedModel]
 def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where all agents of the session keep their byte code; filled once, not by several at a time."""
     folder = tmp_path_factory.mktemp("bytecode")
-    place = Place(folder, folder, "http://127.0.0.1:9", {"PYTHONPYCACHEPREFIX": str(folder / "cache")})
+    place = Place(folder, folder, "http://127.0.0.1:9", VIRTUAL_KEY, {"PYTHONPYCACHEPREFIX": str(folder / "cache")})
     place.run("--retries", "0", "hello", within=60)
     return folder / "cache"
 
@@ -45,7 +46,7 @@ def place(tmp_path: Path, gateway: GatewayProcess, bytecode: Path, nursery: Path
     for name in ("work", "home", "temporary"):
         (tmp_path / name).mkdir()
     environment = {"PYTHONPYCACHEPREFIX": str(bytecode), "TMPDIR": str(tmp_path / "temporary")}
-    return Place(tmp_path / "work", tmp_path / "home", gateway.url, environment, nursery)
+    return Place(tmp_path / "work", tmp_path / "home", gateway.url, VIRTUAL_KEY, environment, nursery=nursery)
 
 
 @pytest.fixture

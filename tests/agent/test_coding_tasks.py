@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.agent.agent_process import WIRES, Place, Ran, played
+from tests.agent.agent_process import WIRES, AgentRun, Place, played
 from tests.agent.conftest import Model
 from tests.agent.tasks import TASKS, CodingTask
 
@@ -19,7 +19,7 @@ def test_a_task_is_done_on_every_wire(task: CodingTask, model: Model, place: Pla
     places = {wire: _prepared(task, tmp_path / wire, place) for wire in WIRES}
     before = {wire: there.tree() for wire, there in places.items()}
 
-    def run(wire: Wire) -> Ran:
+    def run(wire: Wire) -> AgentRun:
         return places[wire].run("--json", "--max-turns", "8", "do it", wire=wire)
 
     with ThreadPoolExecutor(len(WIRES)) as pool:
@@ -36,7 +36,7 @@ def test_a_task_is_done_on_every_wire(task: CodingTask, model: Model, place: Pla
 def _prepared(task: CodingTask, folder: Path, like: Place) -> Place:
     for name in ("work", "home"):
         (folder / name).mkdir(parents=True)
-    there = Place(folder / "work", folder / "home", like.gateway_url, like.environment, like.nursery)
+    there = Place(folder / "work", folder / "home", like.gateway_url, like.key, like.environment, nursery=like.nursery)
     there.write(task.files)
     task.prepare(there)
     return there

@@ -8,7 +8,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.agent.agent_process import WIRES, Place, Ran, played, until, values
+from tests.agent.agent_process import WIRES, AgentRun, Place, played, until, values
 from tests.agent.conftest import Model
 
 from beyond_ai.testing.answer import Answer, ToolCall
@@ -31,10 +31,10 @@ OVERLOADED = HttpError(529, "overloaded", kind="overloaded_error", retry_after=0
 LONG = "word " * 40
 
 
-def on_every_wire(place: Place, *words: str, play: ScriptedModel) -> dict[Wire, Ran]:
+def on_every_wire(place: Place, *words: str, play: ScriptedModel) -> dict[Wire, AgentRun]:
     """A run on each wire, all at once; they share a folder, and keep no session."""
 
-    def run(wire: Wire) -> Ran:
+    def run(wire: Wire) -> AgentRun:
         return place.run("--json", "--no-session", *words, wire=wire)
 
     with ThreadPoolExecutor(len(WIRES)) as pool:
@@ -272,11 +272,11 @@ def test_a_signal_before_anything_has_begun(place: Place) -> None:
         process.send_signal(signal.SIGTERM)
         ran = _finished(process)
     assert ran.code == 143
-    assert values(ran.frames, "kind")[0] == "session"
+    assert values(ran.events, "kind")[0] == "session"
     assert ran.result["exit_code"] == 143
 
 
-def _signalled(process: "subprocess.Popen[str]", caught: signal.Signals, when: object = None) -> Ran:
+def _signalled(process: "subprocess.Popen[str]", caught: signal.Signals, when: object = None) -> AgentRun:
     """Send the signal CAUGHT when a line of stdout is what WHEN waits for, or at once."""
     lines = []
     if callable(when):
@@ -287,12 +287,12 @@ def _signalled(process: "subprocess.Popen[str]", caught: signal.Signals, when: o
                 break
     process.send_signal(caught)
     ran = _finished(process)
-    return Ran(ran.code, "".join(lines) + ran.stdout, ran.stderr)
+    return AgentRun(ran.code, "".join(lines) + ran.stdout, ran.stderr)
 
 
-def _finished(process: "subprocess.Popen[str]") -> Ran:
+def _finished(process: "subprocess.Popen[str]") -> AgentRun:
     stdout, stderr = process.communicate(timeout=20)
-    return Ran(process.returncode, stdout, stderr)
+    return AgentRun(process.returncode, stdout, stderr)
 
 
 def _runs(pid: int) -> bool:

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.agent.agent_process import Place, Ran, played
+from tests.agent.agent_process import AgentRun, Place, played
 from tests.agent.conftest import Model
 from tests.agent.plugins import install
 
@@ -31,7 +31,7 @@ def test_without_a_terminal_the_answer_is_no_and_the_run_says_so(place: Place, m
     assert place.tree() == {}
 
 
-def on_terminal(place: Place, *words: str, answers: list[str]) -> tuple[Ran, list[str]]:
+def on_terminal(place: Place, *words: str, answers: list[str]) -> tuple[AgentRun, list[str]]:
     """A run with a terminal of its own, on which ANSWERS are typed, a line for each question; also what was shown."""
     leader, follower = pty.openpty()
     shown = bytearray()
@@ -59,7 +59,7 @@ def on_terminal(place: Place, *words: str, answers: list[str]) -> tuple[Ran, lis
                 asked.append(shown.decode(errors="replace"))
                 terminal.write(left.pop(0).encode() + b"\n")
         process.wait(20)
-    return Ran(process.returncode, shown.decode(errors="replace"), ""), asked
+    return AgentRun(process.returncode, shown.decode(errors="replace"), ""), asked
 
 
 def test_a_person_is_asked_and_remembered_for_the_session(place: Place, model: Model) -> None:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.agent.agent_process import COMMAND, Place, Ran, played, until, values
+from tests.agent.agent_process import COMMAND, AgentRun, Place, played, until, values
 from tests.agent.conftest import Model
 from tests.agent.plugins import install
 
@@ -50,7 +50,7 @@ def test_an_edit_shows_its_diff(place: Place, model: Model) -> None:
 def test_the_frames_of_a_run(place: Place, model: Model) -> None:
     playing = model(uses(tool_call("bash", command="echo hi")), says("fine"))
     ran = place.run("--json", "--max-turns", "9", "go")
-    first, frames = ran.frames[0], ran.frames
+    first, frames = ran.events[0], ran.events
     assert {name: first[name] for name in ("kind", "schema", "seq", "model", "cwd")} == {
         "kind": "session",
         "schema": 1,
@@ -127,7 +127,7 @@ def test_what_tools_print_is_not_on_stdout(place: Place, model: Model, tmp_path:
     model(uses(tool_call("chatty")), says("done"))
     ran = place.run("--json", "go", environment=environment)
     assert ran.code == 0, ran
-    assert all(isinstance(frame, dict) for frame in ran.frames)
+    assert all(isinstance(frame, dict) for frame in ran.events)
     assert "printed" in ran.stderr
     assert "imported" in ran.stderr
     assert "written" in ran.stderr
@@ -202,7 +202,7 @@ def test_a_missing_key_names_the_flag_and_the_variable(place: Place) -> None:
     assert ran.code == 2
     assert "--key" in ran.stderr
     assert "AI_AGENT_KEY" in ran.stderr
-    assert values(ran.frames, "kind") == ["session", "error", "result"]
+    assert values(ran.events, "kind") == ["session", "error", "result"]
     assert (ran.result["code"], ran.result["exit_code"]) == ("config", 2)
 
 
@@ -211,7 +211,7 @@ def test_a_missing_key_names_the_flag_and_the_variable(place: Place) -> None:
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
 
 
-def structured(place: Place, *words: str) -> Ran:
+def structured(place: Place, *words: str) -> AgentRun:
     place.write({"schema.json": json.dumps(SCHEMA)})
     return place.run("--no-session", "--output-schema", "schema.json", *words, "count")
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -51,7 +51,7 @@ class Moment:
     def of(cls, number: int, place: Place) -> "Moment":
         folder = place.cwd / str(number)
         folder.mkdir()
-        own = Place(folder, place.home, place.gateway_url, place.environment, place.nursery)
+        own = replace(place, cwd=folder)
         return cls(number, KINDS[number % len(KINDS)], own, place.home / f"{number}.jsonl")
 
     def play(self) -> None:

@@ -13,12 +13,13 @@ import httpx
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.agent.agent_process import Place, Ran
+from tests.agent.agent_process import Place
 from tests.examples.distributions import DISTRIBUTIONS, environment_with_all
 from tests.gateway_process import PUBLIC_KEY, VIRTUAL_KEY
 from tests.plugins_installed.conftest import InstalledPlugins
 
 from beyond_ai.testing import (
+    AgentRun,
     GatewayProcess,
     Reply,
     ScriptedModel,
@@ -154,12 +155,12 @@ def test_a_token_of_the_issuer_is_served_and_a_forged_one_is_not(
 def place(environment: InstalledPlugins, tmp_path: Path) -> Place:
     for name in ("work", "home"):
         (tmp_path / name).mkdir()
-    return Place(tmp_path / "work", tmp_path / "home", "", via=(str(environment.python),))
+    return Place(tmp_path / "work", tmp_path / "home", "", VIRTUAL_KEY, via=(str(environment.python),))
 
 
 def run(
     place: Place, environment: InstalledPlugins, *turns: Reply, words: tuple[str, ...] = ()
-) -> tuple[Ran, list[str]]:
+) -> tuple[AgentRun, list[str]]:
     """A run of the installed agent, asked of a scripted model; also what its tools said."""
     with ScriptedModel(*turns) as model:
         place.gateway_url = model.url
@@ -169,7 +170,7 @@ def run(
             capture_output=True, text=True, timeout=30, check=False,
         )  # fmt: skip
         results = [result.content for result in model.asked[-1].results] if model.asked else []
-    return Ran(done.returncode, done.stdout, done.stderr), results
+    return AgentRun(done.returncode, done.stdout, done.stderr), results
 
 
 def test_the_agent_gets_a_page_only_where_its_user_allows_it(

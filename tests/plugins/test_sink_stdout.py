@@ -17,24 +17,12 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from beyond_ai import Context, Dialect, Outcome, UsageEvent, UsageSink
+from beyond_ai.testing.conformance import usage_event
 from beyond_ai_plugins.sinks import stdout
 from beyond_ai_plugins.sinks.stdout import StdoutConfig, StdoutSink
 from beyond_ai_plugins.sinks.usage_line import usage_line
 
-EVENT = UsageEvent(
-    time=datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC),
-    request_id="1f-0",
-    tenant_id=2**64 - 1,
-    vpc_id=7,
-    key_id=None,
-    provider="openai",
-    model="gpt-4o-2024-08-06",
-    requested_model="gpt-4o",
-    stream=True,
-    input_tokens=12,
-    output_tokens=34,
-    latency_ms=56,
-)
+EVENT = usage_event("1f-0", tenant_id=2**64 - 1, usage_wire=None, upstream_status=None, ttft_ms=None)
 
 
 def numbered(number: int) -> UsageEvent:

@@ -6,7 +6,7 @@ A tool is a function with typed arguments. The agent shows the model `name`, `de
     from pydantic import BaseModel
     from beyond_ai import Tool, ToolContext, ToolResult, hookimpl
 
-    class Add(BaseModel):
+    class Add(BaseModel, extra="forbid"):
         a: int
         b: int
 
@@ -136,7 +136,8 @@ class Tool:
     Attributes:
         name: 1 to 64 of `a-z`, `A-Z`, `0-9`, `_` and `-`.
         description: for the model.
-        arguments: a pydantic model; its JSON schema is shown to the model.
+        arguments: a pydantic model; its JSON schema is shown to the model. With `extra="forbid"`, so that the model is
+            told of an argument that there is not.
         run: does the work.
         read_only: whether it changes nothing outside the run: then no approval is asked for under `--approve writes`.
         exclusive: whether nothing else may run beside it, as for a shell.

@@ -6,9 +6,13 @@
             ...
 
 `chat`, `responses` and `messages` hold ready-made answers on the three wires; `ScriptedModel` plays a conversation.
+`conformance`, which needs the extra `testing`, has a suite for each kind of plugin to subclass; the fixtures
+`beyond_gateway`, `beyond_upstream`, `beyond_model` and `beyond_agent` (`pytest --fixtures`) are there wherever
+beyond-ai is installed.
 """
 
 from beyond_ai.testing import chat, messages, responses
+from beyond_ai.testing.agent import AgentFolder, AgentRun
 from beyond_ai.testing.answer import Answer, ToolCall
 from beyond_ai.testing.client import WireClient
 from beyond_ai.testing.connection import Script, UpstreamConnection
@@ -29,6 +33,7 @@ from beyond_ai.testing.model import (
     uses,
 )
 from beyond_ai.testing.model_call import ModelCall
+from beyond_ai.testing.stage import AgentRunner, GatewayMaker, KeyedGateway, ModelMaker
 from beyond_ai.testing.steps import (
     Close,
     HalfClose,
@@ -43,6 +48,7 @@ from beyond_ai.testing.steps import (
     Until,
 )
 from beyond_ai.testing.threaded import ThreadedUpstream
+from beyond_ai.testing.tool_context import Fence, Switch, tool_context
 from beyond_ai.testing.upstream import Responder, ScriptedUpstream, in_turn
 from beyond_ai.testing.wire import (
     LAST_CHUNK,
@@ -60,14 +66,21 @@ from beyond_ai.testing.wire import (
 
 __all__ = [
     "LAST_CHUNK",
+    "AgentFolder",
+    "AgentRun",
+    "AgentRunner",
     "Answer",
     "Broken",
     "Close",
+    "Fence",
+    "GatewayMaker",
     "GatewayProcess",
     "HalfClose",
     "Held",
     "HttpError",
+    "KeyedGateway",
     "ModelCall",
+    "ModelMaker",
     "NoAnswer",
     "Pause",
     "PromptTooLong",
@@ -84,6 +97,7 @@ __all__ = [
     "Slow",
     "Step",
     "StopReading",
+    "Switch",
     "Tell",
     "ThreadedUpstream",
     "ToolCall",
@@ -109,5 +123,6 @@ __all__ = [
     "sse",
     "sse_frame",
     "tool_call",
+    "tool_context",
     "uses",
 ]

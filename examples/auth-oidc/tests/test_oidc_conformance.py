@@ -6,10 +6,10 @@ from pathlib import Path
 
 import jwt
 import pytest
-from beyond_ai.testing.conformance import AuthConformance
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from beyond_ai.testing import ReadBody, Send, ThreadedUpstream, json_response
+from beyond_ai.testing.conformance import AuthConformance
 
 KEY, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 CLAIMS = {"iss": "https://login.example.com/", "aud": "gateway", "exp": time.time() + 3600, "tenant_id": 42}

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from beyond_ai.testing.conformance import AgentHookConformance, CommandConformance, tool_use
 
 

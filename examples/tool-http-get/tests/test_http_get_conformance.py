@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from beyond_ai.testing.conformance import ToolConformance
 
 from beyond_ai.testing import ReadBody, Send, ThreadedUpstream, response
+from beyond_ai.testing.conformance import ToolConformance
 
 PAGE = response(200, [(b"content-type", b"text/plain")], b"a line of a page\n" * 10_000)
 

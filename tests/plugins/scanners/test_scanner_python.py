@@ -4,9 +4,9 @@ import sys
 import time
 
 import pytest
-from tests.plugins.scanners.machine import read
 
 from beyond_ai import Context, Scanner
+from beyond_ai.testing.conformance.reference_scanner import read
 from beyond_ai_plugins.scanners import python
 from beyond_ai_plugins.scanners.python.machine import UNCOUNTED_BYTES, PythonScanner
 

@@ -16,12 +16,12 @@ from types import ModuleType
 
 import pytest
 from tests.plugins.scanners.backends import INSTRUCTION_SETS, if_built
-from tests.plugins.scanners.machine import read
 
 from beyond_ai import ConfigError, Context, Scanner, Unavailable
 from beyond_ai.config import Settings
 from beyond_ai.gateway.assembly import assemble
 from beyond_ai.registry import PluginPolicy, State, load
+from beyond_ai.testing.conformance.reference_scanner import read
 from beyond_ai_plugins.scanners import simd
 
 if INSTRUCTION_SETS:

@@ -18,85 +18,10 @@ from beyond_ai.testing import (
     Until,
     chunk,
     chunked_head,
-    close_delimited,
     response,
-    response_head,
 )
 
 HALF_HEAD = b"HTTP/1.1 200 OK\r\ncontent-le"
-
-
-@pytest.mark.parametrize("ending", [Close(), Reset()], ids=["close", "reset"])
-@pytest.mark.parametrize("sent", [b"", HALF_HEAD], ids=["nothing", "half a head"])
-async def test_no_answer(seam: Seam, provider: ScriptedUpstream, sent: bytes, ending: Close | Reset) -> None:
-    provider.play(ReadBody(), *([Send(sent)] if sent else []), ending)
-    heard = seam.open(ask(provider, b"POST", length=2))
-    heard.exchange.send(b"{}")
-    heard.exchange.send_end()
-    await heard.failed(FailureStage.SEND)
-    assert heard.told == ["failed"]
-    assert len(provider.requests) == 1
-
-
-@pytest.mark.parametrize("ending", [Close(), Reset()], ids=["close", "reset"])
-@pytest.mark.parametrize(
-    "part",
-    [
-        response_head(200, [(b"content-length", b"9")]) + b"half",
-        chunked_head() + chunk(b"half"),
-        chunked_head() + b"9\r\nhalf",
-        chunked_head() + chunk(b"half") + b"0\r\n",
-        response_head(200, [(b"content-length", b"9")]),
-    ],
-    ids=["length", "chunks", "half a chunk", "half an end", "head only"],
-)
-async def test_answer_that_breaks_off(
-    seam: Seam, provider: ScriptedUpstream, part: bytes, ending: Close | Reset
-) -> None:
-    heard_it = asyncio.Event()
-    provider.play(ReadBody(), Send(part), Until(heard_it), ending)
-    heard = seam.open(ask(provider))
-    await heard.until(lambda: "body" in heard.events or (heard.status == 200 and part.endswith(b"\r\n\r\n")))
-    heard_it.set()
-    await heard.failed(FailureStage.BODY)
-    assert heard.body == (b"half" if b"half" in part else b"")
-    assert "end" not in heard.told
-
-
-async def test_close_delimited_answer_that_is_reset(seam: Seam, provider: ScriptedUpstream) -> None:
-    heard_it = asyncio.Event()
-    provider.play(ReadBody(), Send(close_delimited(200, [], b"half")), Until(heard_it), Reset())
-    heard = seam.open(ask(provider))
-    await heard.until(lambda: heard.body == b"half")
-    heard_it.set()
-    await heard.failed(FailureStage.BODY)
-
-
-@pytest.mark.parametrize(
-    "garbage",
-    [
-        b"SSH-2.0-OpenSSH_9.9\r\n",
-        b"HTTP/1.1 abc OK\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
-        b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
-    ],
-    ids=["other protocol", "status", "header", "two lengths", "negative length"],
-)
-async def test_answer_that_is_not_http(seam: Seam, provider: ScriptedUpstream, garbage: bytes) -> None:
-    provider.play(ReadBody(), Send(garbage))
-    heard = seam.open(ask(provider))
-    await heard.failed(FailureStage.SEND)
-    assert heard.told == ["failed"]
-    await provider.wait_closed()
-
-
-async def test_malformed_chunk(seam: Seam, provider: ScriptedUpstream) -> None:
-    provider.play(ReadBody(), Send(chunked_head() + chunk(b"good")), Send(b"zz\r\nbad\r\n"))
-    heard = seam.open(ask(provider))
-    await heard.failed(FailureStage.BODY)
-    assert heard.body == b"good"
-    await provider.wait_closed()
 
 
 async def test_endless_head(seam: Seam, provider: ScriptedUpstream) -> None:

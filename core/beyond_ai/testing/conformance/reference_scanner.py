@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from beyond_ai import Scanner
+from beyond_ai.spec.scanner import Scanner
 
 WHITE_SPACE = b" \t\r\n"
 LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -24,6 +24,7 @@ class Reading:
 
 
 def reading(scanner: Scanner) -> Reading:
+    """All that SCANNER says now."""
     return Reading(
         scanner.model,
         scanner.stream,
@@ -36,6 +37,7 @@ def reading(scanner: Scanner) -> Reading:
 
 
 def read(scanner: Scanner, chunks: Iterable[bytes]) -> Reading:
+    """Feed CHUNKS to SCANNER; all that it says then."""
     for chunk in chunks:
         scanner.feed(chunk)
     return reading(scanner)
@@ -80,9 +82,11 @@ class ByteScanner:
 
     @property
     def open_option(self) -> int:
+        """Where a value of `stream_options` starts that is not complete."""
         return self.value_start if self.member == "stream_options" else -1
 
     def feed(self, data: bytes) -> None:
+        """Look at DATA, a byte at a time."""
         for code in data:
             byte = bytes([code])
             self.words += byte == b" " and self.body[-1:] in LETTERS and self.body != b""
@@ -93,6 +97,7 @@ class ByteScanner:
                 self.outside(byte)
 
     def in_string(self, byte: bytes) -> None:
+        """Take BYTE of a string."""
         if self.escaped:
             self.escaped = False
         elif byte == b"\\":
@@ -101,6 +106,7 @@ class ByteScanner:
             self.end_string(self.body[self.string_start : -1])
 
     def end_string(self, content: bytes) -> None:
+        """End the string that held CONTENT."""
         if self.role == "key":
             self.key_due = False
             self.member = named(content)
@@ -116,6 +122,7 @@ class ByteScanner:
         self.role = ""
 
     def outside(self, byte: bytes) -> None:
+        """Take BYTE of anything else."""
         in_root = self.depth == 1 and self.root_is_object
         if in_root and byte in (b",", b"}", b"]"):
             self.end_member()
@@ -144,6 +151,7 @@ class ByteScanner:
             self.key_due = True
 
     def end_member(self) -> None:
+        """End the member of the root that is under way."""
         value = self.body[self.value_start : -1].rstrip(WHITE_SPACE) if self.value_start >= 0 else b""
         if self.member == "stream":
             self.stream = {b"true": True, b"false": False}.get(value)
