@@ -18,7 +18,8 @@ def page() -> Iterator[str]:
     yield ""
     yield (
         "`beyond_ai.testing` is in the wheel, for plugin authors' tests: what our own use. All names below can be "
-        "imported from it, or, where their section says so, from `beyond_ai.testing.conformance`. [Plugins](../plugins.md#testing-yours) has an example."
+        "imported from it, or, where their section says so, from `beyond_ai.testing.conformance`. "
+        "[Plugins](../plugins.md#testing-yours) has an example."
     )
     for package in (testing, conformance):
         for module, imported in _imports(package):

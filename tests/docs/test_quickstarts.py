@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.nats_server import free_port
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("quickstart-*.md"))
@@ -56,13 +56,6 @@ def steps(page: Path) -> list[Step]:
     ]
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        for taken in (one, other):
-            taken.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
-
-
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """What of the repository `pip install .` needs."""
@@ -83,7 +76,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(f"import sys\nsys.path += {seen}\n")
     (tmp_path / "home").mkdir()
-    port, admin_port = free_ports()
+    port, admin_port = free_port(), free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AI_", "PIP_", "PYTHON"))}
     return inherited | {
         "HOME": str(tmp_path / "home"),

@@ -243,8 +243,9 @@ class ToolConformance(Conformance[Tool]):
         scratch.mkdir()
         self.prepare(cwd)
         context = tool_context(cwd, scratch=scratch, limits=limits, paths=paths, environment=self.environment(cwd))
-        table = self.settings(cwd)
-        return replace(context, config=self._registry().check_table(self.kind, self.record().name, table))
+        if self.record().config is None:
+            return context
+        return replace(context, config=self._registry().check_table(self.kind, self.plugin, self.settings(cwd)))
 
     def _run(self, context: ToolContext, but: tuple[type[Exception], ...] = ()) -> ToolResult:
         arguments = self._checked(self.arguments)
