@@ -40,7 +40,7 @@ def version(program: str) -> tuple[int, ...]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on; not of those that the kernel gives to whoever asks for any, as all other tests do."""
+    """A port that nobody listens on, and none of those that the kernel gives to whoever asks for any."""
     while True:
         port = 20_000 + secrets.randbelow(12_000)
         with socket.socket() as sock, contextlib.suppress(OSError):
