@@ -595,13 +595,9 @@ class ClientConnection(asyncio.Protocol):
         self._answered()
 
     def _write(self, data: bytes) -> None:
-        """Send DATA when all sockets that are ready now have been read.
-
-        A write is a system call that may wake the peer's processor; head and body go out together, and what many
-        exchanges send goes out back to back.
-        """
+        """Send DATA at the end of the loop's turn, so that head and body go out together."""
         if not self._unsent:
-            self._loop.call_soon(self._flush)
+            self.gateway.outbox.put(self._flush)
         self._unsent.append(data)
 
     def _flush(self) -> None:

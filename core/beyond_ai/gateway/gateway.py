@@ -11,6 +11,7 @@ from beyond_ai.gateway.drain import Drains
 from beyond_ai.gateway.metering import Ledger, Meter
 from beyond_ai.gateway.metrics import Metrics
 from beyond_ai.gateway.observers import Observation
+from beyond_ai.gateway.outbox import Outbox
 from beyond_ai.gateway.rejection import Rejection
 from beyond_ai.gateway.request import Request, origin_form
 from beyond_ai.gateway.request_id import RequestIds
@@ -61,6 +62,7 @@ class Gateway:
     request_ids: RequestIds
     clock: Clock
     leaving: Leaving = field(default_factory=Leaving)
+    outbox: Outbox = field(default_factory=Outbox)
 
     def meter(self, ticket: Ticket, request_id: str) -> Meter:
         """A meter for the admitted request TICKET. Only managed bodies are scanned: only they make an event."""

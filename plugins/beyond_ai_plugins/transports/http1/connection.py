@@ -54,7 +54,6 @@ class Connection(asyncio.Protocol):
         """where body bytes go; None where there must be none"""
         self._between_chunks = False
         self._chunk_complete = False
-        self._loop = asyncio.get_running_loop()
         self._unsent: list[bytes] = []
         self._parser = httptools.HttpResponseParser(self)
         self._headers: Headers = []
@@ -170,12 +169,13 @@ class Connection(asyncio.Protocol):
         only the transport can say that it has enough.
         """
         if not self._unsent:
-            self._loop.call_soon(self._flush)
+            self.owner.flush_later(self)
         self._unsent.append(data)
         if len(data) >= MAX_DELAYED:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what is held back."""
         unsent, self._unsent = self._unsent, []
         if not self.alive or not unsent:
             return

@@ -51,6 +51,8 @@ class Http1Transport:
         self._resolver = Resolver()
         self._idle: dict[Key, deque[Connection]] = {}
         self._busy: set[Http1Exchange] = set()
+        self._unsent: list[Connection] = []
+        """what is to be flushed when this turn of the loop is over"""
         self._options = tcp_options(settings)
         self._ssl = tls_context(verify=settings.verify_cert)
         self._ssl.set_alpn_protocols(["http/1.1"])
@@ -103,6 +105,17 @@ class Http1Transport:
         if len(idle) >= MAX_IDLE:
             idle[0].close()
         idle.append(connection)
+
+    def flush_later(self, connection: Connection) -> None:
+        """Flush CONNECTION when all sockets that are ready now have been read."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(connection)
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
+        for connection in unsent:
+            connection.flush()
 
     def forget(self, connection: Connection) -> None:
         """Drop CONNECTION from the pool, if it is there."""
