@@ -77,7 +77,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "site" / "sitecustomize.py").write_text(f"import sys\nsys.path += {seen}\n")
     (tmp_path / "home").mkdir()
     port, admin_port = free_port(), free_port()
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AI_", "PIP_", "PYTHON"))}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AI_", "BEYOND_AI_", "PIP_", "PYTHON"))
+    }
     return inherited | {
         "HOME": str(tmp_path / "home"),
         "PATH": f"{sysconfig.get_path('scripts', vars={'base': sys.base_prefix})}{os.pathsep}{os.environ['PATH']}",
