@@ -2,27 +2,37 @@
 
 import asyncio
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar
 
 from beyond_ai.testing.transport_events import TransportSeam
 from beyond_ai.testing.upstream import ScriptedUpstream
 
 
-class HasSeam(Protocol):
-    """A suite that can make its transport."""
+class SeamRules(ABC):
+    """Rules that a transport is held to, and what it does of what it may do."""
 
+    keeps_connections: ClassVar[bool] = False
+    """whether one exchange after another goes over one connection; then no answer may spoil it for the next"""
+    repeats_attempts: ClassVar[bool] = False
+    """whether a connection that is refused is tried again"""
+
+    @abstractmethod
     def seam_in(self, folder: Path) -> TransportSeam:
         """The transport, made with what its settings keep in FOLDER."""
-        ...
+
+    def check_kept(self, provider: ScriptedUpstream) -> None:
+        """Whether all went over one connection to PROVIDER, where that is promised."""
+        assert len(provider.connections) == 1 or not self.keeps_connections
 
 
 def on_sockets(test: Callable[..., Coroutine[object, object, None]]) -> Callable[..., None]:
     """TEST, a coroutine that takes `seam` and maybe `provider`, as a plain function: no plugin of pytest is needed."""
     parameters = inspect.signature(test).parameters
 
-    def run(self: HasSeam, tmp_path: Path, **arguments: object) -> None:
+    def run(self: SeamRules, tmp_path: Path, **arguments: object) -> None:
         async def between() -> None:
             async with ScriptedUpstream() as provider:
                 seam = self.seam_in(tmp_path)

@@ -16,11 +16,11 @@ from beyond_ai.testing import (
     chunked_head,
     response,
 )
-from beyond_ai.testing.conformance.on_sockets import on_sockets
+from beyond_ai.testing.conformance.on_sockets import SeamRules, on_sockets
 from beyond_ai.testing.transport_events import BOUND, Heard, TransportSeam, ask
 
 
-class TransportAborts:
+class TransportAborts(SeamRules):
     """The rules about `abort` and `aclose`."""
 
     @on_sockets
@@ -51,6 +51,8 @@ class TransportAborts:
     @on_sockets
     async def test_between_two_tries_to_connect(self, seam: TransportSeam) -> None:
         """No further attempt follows."""
+        if not self.repeats_attempts:
+            pytest.skip("`repeats_attempts` is not said of it")
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             heard = seam.open(ask(f"127.0.0.1:{unused.getsockname()[1]}"))
@@ -133,7 +135,7 @@ class TransportAborts:
         heard.exchange.pause()
         heard.exchange.resume()
         assert (await seam.get(ask(provider))).body == b"ok"
-        assert len(provider.connections) == 1
+        self.check_kept(provider)
 
     @on_sockets
     async def test_one_of_many_leaves_the_others(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:

@@ -18,13 +18,13 @@ from beyond_ai.testing import (
     response,
     response_head,
 )
-from beyond_ai.testing.conformance.on_sockets import on_sockets
+from beyond_ai.testing.conformance.on_sockets import SeamRules, on_sockets
 from beyond_ai.testing.transport_events import TransportSeam, ask
 
 ODD: Headers = [(b"X-Second", b"2"), (b"x-FIRST", b"a"), (b"X-Second", b"again"), (b"Set-Cookie", b"a=1")]
 
 
-class TransportAnswers:
+class TransportAnswers(SeamRules):
     """The rules about bytes."""
 
     @on_sockets
@@ -99,7 +99,7 @@ class TransportAnswers:
         heard = await seam.get(ask(provider))
         assert (heard.told, heard.status) == (["head", "end"], status)
         assert (await seam.get(ask(provider))).body == b"next"
-        assert len(provider.connections) == 1
+        self.check_kept(provider)
 
     @on_sockets
     async def test_interim_answers(self, seam: TransportSeam, provider: ScriptedUpstream) -> None:
@@ -203,7 +203,7 @@ class TransportAnswers:
         provider.default = (ReadBody(), Send(response(200, [(b"set-cookie", b"tenant=1; path=/")], b"")))
         await seam.get(ask(provider))
         await seam.get(ask(provider))
-        assert len(provider.connections) == 1
+        self.check_kept(provider)
         assert b"cookie" not in provider.received.lower()
 
     @on_sockets
@@ -213,4 +213,4 @@ class TransportAnswers:
         provider.answer(response(200, [], b"next"))
         assert (await seam.get(ask(provider))).body == b"a"
         assert (await seam.get(ask(provider))).body == b"next"
-        assert len(provider.connections) == 1
+        self.check_kept(provider)

@@ -17,13 +17,13 @@ from beyond_ai.testing import (
     close_delimited,
     response_head,
 )
-from beyond_ai.testing.conformance.on_sockets import on_sockets
+from beyond_ai.testing.conformance.on_sockets import SeamRules, on_sockets
 from beyond_ai.testing.transport_events import TransportSeam, ask
 
 HALF_HEAD = b"HTTP/1.1 200 OK\r\ncontent-le"
 
 
-class TransportFailures:
+class TransportFailures(SeamRules):
     """The rules about failures."""
 
     @pytest.mark.parametrize("ending", [Close(), Reset()], ids=["close", "reset"])
@@ -80,7 +80,7 @@ class TransportFailures:
     @pytest.mark.parametrize(
         "garbage",
         [
-            b"SSH-2.0-OpenSSH_9.9\r\n",
+            b"SSH-2.0-OpenSSH_9.9\r\n\r\n",
             b"HTTP/1.1 abc OK\r\n\r\n",
             b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n",
             b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",

@@ -18,7 +18,7 @@ from beyond_ai.testing import (
     response,
     response_head,
 )
-from beyond_ai.testing.conformance.on_sockets import on_sockets
+from beyond_ai.testing.conformance.on_sockets import SeamRules, on_sockets
 from beyond_ai.testing.transport_events import TransportSeam, ask
 
 LARGE = 32 << 20
@@ -26,7 +26,7 @@ LARGE = 32 << 20
 FRAMINGS: list[tuple[int | None, bool]] = [(6, False), (None, True)]
 
 
-class TransportFlow:
+class TransportFlow(SeamRules):
     """The rules about flow."""
 
     @on_sockets
