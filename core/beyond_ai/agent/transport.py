@@ -38,7 +38,7 @@ DRAIN_SECONDS: Final = 0.25
 MAX_ERROR_BYTES: Final = 256 * 1024
 
 _HIDDEN: Final = "[key]"
-_LIKE_THIS: Final = "AI_GATEWAY_URL is not the URL of a gateway: it looks like http://127.0.0.1:8080"
+_LIKE_THIS: Final = "--gateway-url, or AI_GATEWAY_URL, is not the URL of a gateway: it looks like http://127.0.0.1:8080"
 
 
 class HttpModelTransport:

@@ -76,7 +76,9 @@ class Settings(BaseModel):
         5, description="seconds for a plugin's import, and for its hook; one that takes longer is set aside"
     )
 
-    deny_store: str = Field("nats", description="plugin that brings the deny-set; empty for none, and nobody is denied")
+    deny_store: str = Field(
+        "nats", description="plugin that brings the deny-set; empty, in the file, for none: nobody is denied"
+    )
     nats_url: str = Field("nats://localhost:4222", description="server of the watched sets (deny-set)")
     nats_creds: Secret | None = Field(None, description="NATS credentials, base64 of a .creds file; secret")
     nats_creds_file: Path | None = Field(None, description="path of a .creds file, in place of nats_creds")

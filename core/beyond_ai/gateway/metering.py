@@ -296,11 +296,11 @@ class Meter:
 
     def _outcome_of(self, usage: Usage) -> Outcome:
         """How the request ended, now that the answer has been read: an answer says it as well as its framing does."""
-        if self._outcome is Outcome.CLIENT_CANCELLED:
-            return Outcome.OK if usage.finished and not self._left else Outcome.CLIENT_CANCELLED
-        if self._outcome is Outcome.OK and usage.error:
-            return Outcome.UPSTREAM_ERROR
-        return self._outcome
+        outcome = self._outcome
+        if outcome is Outcome.CLIENT_CANCELLED and usage.finished and not self._left:
+            outcome = Outcome.OK  # it left with the whole answer
+        failed = usage.error or (self._status is not None and self._status >= 400)
+        return Outcome.UPSTREAM_ERROR if outcome is Outcome.OK and failed else outcome
 
     def _lacks_usage(self, usage: Usage) -> bool:
         """Whether tokens were spent that no usage report accounts for: a provider's refusal costs none."""

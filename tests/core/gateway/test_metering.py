@@ -74,6 +74,11 @@ async def test_one_that_is_not(outcome: Outcome) -> None:
     assert (written.input_tokens, written.output_tokens) == (4, 49)
 
 
+async def test_a_client_that_left_with_the_whole_of_an_error() -> None:
+    written = await event(CHAT, 400, b'{"error":{"message":"no JSON"}}', Outcome.CLIENT_CANCELLED)
+    assert (written.outcome, written.usage_estimated) == (Outcome.UPSTREAM_ERROR, False)
+
+
 async def test_a_byte_order_mark_before_a_body() -> None:
     body = b'\xef\xbb\xbf{"model":"m","usage":{"prompt_tokens":5,"completion_tokens":2}}'
     written = await event(CHAT, 200, body)

@@ -82,6 +82,9 @@ class _Complaint:
     text: str
 
 
+_PROVIDER: Final = "the provider answered"
+
+
 def http_failure(
     status: int, body: bytes, headers: Mapping[str, str], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> ModelFailure:
@@ -94,9 +97,10 @@ def http_failure(
     complaint = _complaint(value) if isinstance(value, dict | list) else _plain(text)
     if not text and status in (400, 413):
         # Cerebras says no more than this of a prompt that is too long.
-        said = _said("the provider answered", status, "the prompt is too long")
+        said = _said(_PROVIDER, status, "the prompt is too long")
         return ModelFailure("context_overflow", said, status=status)
-    return _judge(complaint, status, retry_after(headers, now()))
+    where = "the gateway answered" if headers.get("x-beyond-error-source") == "gateway" else _PROVIDER
+    return _judge(complaint, status, retry_after(headers, now()), where)
 
 
 def stream_failure(error: object) -> ModelFailure:
@@ -139,9 +143,7 @@ def is_overflow(text: str) -> bool:
     return not re.search(THROTTLED, lowered) and bool(re.search(OVERFLOW, lowered))
 
 
-def _judge(
-    complaint: _Complaint, status: int | None, wait: float | None, where: str = "the provider answered"
-) -> ModelFailure:
+def _judge(complaint: _Complaint, status: int | None, wait: float | None, where: str) -> ModelFailure:
     code, retryable = _code(complaint, status)
     return ModelFailure(
         code,

@@ -177,6 +177,11 @@ def test_a_refused_key_says_what_to_set() -> None:
     assert advice == "set AI_AGENT_KEY, or --key, to a key that is valid at AI_GATEWAY_URL"
 
 
+def test_the_gateways_own_refusal_is_not_the_providers() -> None:
+    failure = http_failure(401, b'{"error":{"message":"invalid API key"}}', {"x-beyond-error-source": "gateway"})
+    assert failure.message.startswith("the gateway answered 401: invalid API key")
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
