@@ -361,8 +361,6 @@ def test_which_tool_is_called(path: str, names: list[str], called: str | None) -
         ('/call bash {"command": "echo {1}"}', {"name": "bash", "arguments": {"command": "echo {1}"}}),
         (' /call bash\n{"command":\n"ls"}\n', {"name": "bash", "arguments": {"command": "ls"}}),
         ("/call read_file", {"name": "read_file", "arguments": {"path": ".", "lines": 1}}),
-        ("/call absent {}", {"name": "read_file", "arguments": {"path": ".", "lines": 1}}),
-        ("/call bash {'command': 1}", {"name": "read_file", "arguments": {"path": ".", "lines": 1}}),
         ("please /call bash {}", {"name": "read_file", "arguments": {"path": ".", "lines": 1}}),
     ],
 )
@@ -373,6 +371,21 @@ def test_a_call_that_the_user_asks_for_is_made(path: str, words: str, called: Bo
     assert (text, call, finish) == ("", called, CALLED[path])
     none: object = {"type": "none"} if path == MESSAGES else "none"
     assert both_ways(path, asking(path, words, tools=tools, tool_choice=none))[1] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("/call absent {}", "No tool is called absent. Offered are bash, read_file."),
+        ("/call bash {'command': 1}", "What stands behind /call bash is no JSON object."),
+        ("/call bash [1]", "What stands behind /call bash is no JSON object."),
+    ],
+)
+@pytest.mark.parametrize("path", WIRES)
+def test_a_call_that_cannot_be_made_is_told(path: str, words: str, said: str) -> None:
+    tools = [tool(path, "bash"), tool(path, "read_file", READ_SCHEMA)]
+    text, call, finish, _ = both_ways(path, asking(path, words, tools=tools))
+    assert (text, call, finish) == (said, None, STOP[path])
 
 
 @pytest.mark.parametrize("path", WIRES)

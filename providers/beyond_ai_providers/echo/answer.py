@@ -33,7 +33,7 @@ CHANGING: Final = frozenset(
 )
 """Words in the names of tools that change something or run something."""
 
-ASKED: Final = re.compile(r"\s*/call\s+([\w-]+)\s*(\{.*\})?\s*", re.DOTALL)
+ASKED: Final = re.compile(r"\s*/call\s+([\w-]+)\s*(.*?)\s*", re.DOTALL)
 """A user's wish for one call: the tool, and its arguments."""
 
 QUOTED_RESULT: Final = 60
@@ -84,6 +84,8 @@ def answer(conversation: Conversation) -> Answer:
         return said(f"The tool answered: {_quoted(results[-1])}", conversation.limit)
     if not conversation.since_question(Role.CALL):
         call = _asked_call(conversation) or _own_call(conversation)
+        if isinstance(call, str):
+            return said(call, conversation.limit)
         if call is not None:
             return Answer(split(call.json()), call)
     question = conversation.question()
@@ -103,16 +105,22 @@ def _quoted(result: str) -> str:
     return "".join(tokens[:QUOTED_RESULT]) + (" ..." if len(tokens) > QUOTED_RESULT else "")
 
 
-def _asked_call(conversation: Conversation) -> ToolCall | None:
-    """The call that the user's words ask for, where it is offered and its arguments are JSON."""
+def _asked_call(conversation: Conversation) -> ToolCall | str | None:
+    """The call that the user's words ask for, or why it cannot be made; None where they ask for none."""
     asked = ASKED.fullmatch(conversation.question())
-    if asked is None or conversation.choice is Choice.NONE:
+    if asked is None or not conversation.tools or conversation.choice is Choice.NONE:
         return None
-    for tool in conversation.tools:
-        if tool.name == asked[1]:
-            with contextlib.suppress(orjson.JSONDecodeError):
-                return ToolCall(tool.name, orjson.loads(asked[2]) if asked[2] else minimal_arguments(tool.schema))
-    return None
+    tool = next((offered for offered in conversation.tools if offered.name == asked[1]), None)
+    if tool is None:
+        return f"No tool is called {asked[1]}. Offered are {', '.join(offered.name for offered in conversation.tools)}."
+    if not asked[2]:
+        return ToolCall(tool.name, minimal_arguments(tool.schema))
+    arguments: object = None
+    with contextlib.suppress(orjson.JSONDecodeError):
+        arguments = orjson.loads(asked[2])
+    if not isinstance(arguments, dict):
+        return f"What stands behind /call {tool.name} is no JSON object."
+    return ToolCall(tool.name, arguments)
 
 
 def _own_call(conversation: Conversation) -> ToolCall | None:
