@@ -35,7 +35,7 @@ ENDING: Final = ("approve", "abort")
 def table() -> dict[str, list[str]]:
     """By command, the code that it is refused with in each column, or empty."""
     found: dict[str, list[str]] = {}
-    for line in DOCUMENT.partition("## What is answered when")[2].splitlines():
+    for line in DOCUMENT.partition("## What is answered when")[2].partition("\n## ")[0].splitlines():
         if line.startswith("| `"):
             names, *cells = line.strip("|").split("|")
             codes = [match[1] if (match := re.search(r"`(\w+)`", cell)) else "" for cell in cells]
@@ -138,6 +138,8 @@ def malformed(name: str, whole: Frame) -> Iterator[Frame]:
         if field.default is PydanticUndefined:
             yield {key: value for key, value in whole.items() if key != member}
         yield {**whole, member: {"no": ["such"]}}
+    if "message" in whole:
+        yield {**whole, "message": " \n"}
 
 
 @pytest.mark.parametrize("name", COLUMNS)
