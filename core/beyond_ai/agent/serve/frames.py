@@ -53,7 +53,7 @@ class Words(Command):
     @model_validator(mode="after")
     def _say_something(self) -> Self:
         if not self.message.strip() and not self.images:
-            raise ValueError("message: is empty, and there is no image")
+            raise ValueError("the message is empty, and there is no image")
         return self
 
 
