@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from generators import commands, configuration, hooks, metrics, testing, usage_event
+from generators import commands, configuration, hooks, metrics, serve_answers, testing, usage_event
 
 ROOT: Final = Path(__file__).parents[1]
 DOCS: Final = ROOT / "docs"
@@ -25,7 +25,10 @@ PAGES: Final[dict[str, tuple[str, Callable[[], Iterator[str]]]]] = {
 }
 """The pages below `docs/reference`: what each is made from, and its lines."""
 PART: Final = re.compile(r"<!-- generated: (.*?) -->.*?<!-- end -->", re.DOTALL)
-PARTS: Final[dict[str, Callable[[], Iterator[str]]]] = {"usage event": usage_event.table}
+PARTS: Final[dict[str, Callable[[], Iterator[str]]]] = {
+    "usage event": usage_event.table,
+    "answers of serve": serve_answers.answers,
+}
 """What stands in pages of people, beside `file PATH`, which is that file."""
 LANGUAGES: Final = {".toml": "toml", ".service": "ini", ".yaml": "yaml", "": "dockerfile"}
 
@@ -48,7 +51,7 @@ def _with_parts(page: Path) -> str:
 
     def part(found: re.Match[str]) -> str:
         kind, _, path = found[1].partition(" ")
-        text = _shown(ROOT / path) if kind == "file" else "\n".join(PARTS[found[1]]())
+        text = _shown(ROOT / path) if kind == "file" else "\n".join(PARTS[found[1]]()).strip()
         return f"<!-- generated: {found[1]} -->\n\n{text}\n\n<!-- end -->"
 
     return PART.sub(part, page.read_text())
@@ -60,9 +63,9 @@ def _shown(file: Path) -> str:
 
 
 def _serve_schema() -> str:
-    from beyond_ai.agent.serve import frames
+    from beyond_ai.agent.serve.schema import schema
 
-    return json.dumps(frames.schema(), indent=2) + "\n"
+    return json.dumps(schema(), indent=2) + "\n"
 
 
 def main(arguments: list[str]) -> int:

@@ -38,6 +38,7 @@ from beyond_ai import (
     UsageSink,
 )
 from beyond_ai.agent.failure import FailureCode
+from beyond_ai.agent.loop import LaneMode
 from beyond_ai.cli import app
 from beyond_ai.config import Settings, load_settings
 from beyond_ai.gateway.admin_view import Unready
@@ -47,7 +48,7 @@ from beyond_ai.gateway.metrics import REASONS
 from beyond_ai.layers import DISABLED_VARIABLE, MAP_VARIABLES, PLAIN_VARIABLES
 from beyond_ai.spec import KINDS, Kind, kind_named
 from beyond_ai.spec.agent_event import AgentEvent
-from beyond_ai.spec.conversation import TokenUsage
+from beyond_ai.spec.conversation import StopReason, TokenUsage
 from beyond_ai.testing import conformance
 
 ROOT = Path(__file__).parents[1]
@@ -268,6 +269,8 @@ def vocabulary() -> set[str]:
         *(name for event in get_args(AgentEvent) for field in fields(event) for name in (field.name, field.default)),
         *(field.name for field in fields(TokenUsage)),
         *get_args(FailureCode),
+        *get_args(StopReason),
+        *get_args(LaneMode),
         *("tool_arguments", "exit_code", "cost_usd", "structured_output"),
         *(kind.hook for kind in KINDS),
         *REASONS,

@@ -61,6 +61,8 @@ export class AgentClient {
   exit = null;
   /** The number of the last event that was read: where to attach when the pipes are lost. */
   lastSeq = 0;
+  /** The process whose events `lastSeq` counts; null where that is not known. */
+  instance = null;
 
   #child;
   #reading;
@@ -119,16 +121,19 @@ export class AgentClient {
   /**
    * Take up an agent that went on without a client, by a `command` that leads to its pipes.
    *
-   * `events` begins behind event `fromSeq`. Returns the client, and what `attach` was answered. Throws AgentError.
+   * `events` begins behind event `fromSeq` of the process `instance`. Returns the client, and what `attach` was answered.
+   * Throws AgentError, also where another process is there.
    */
-  static async attach(command, fromSeq, options = {}) {
+  static async attach(command, fromSeq, { instance = null, ...options } = {}) {
     const agent = new AgentClient(command, options);
     agent.lastSeq = fromSeq;
+    agent.instance = instance;
     agent.#keeping = true;
     try {
       const attached = await agent.#attach();
-      if (agent.ready || attached.seq < fromSeq)
+      if (agent.ready || attached.other || attached.seq < fromSeq)
         throw new AgentError(`another agent is there: it has come to event ${attached.seq}`, "lost");
+      agent.instance = attached.instance;
       return { agent, attached };
     } catch (error) {
       agent.#leave();
@@ -225,6 +230,7 @@ export class AgentClient {
     switch (frame.type) {
       case "ready":
         this.ready = frame;
+        if (!this.#attaching) this.instance = frame.instance;
         this.#splitter.longest = frame.limits.line_out;
         break;
       case "ack": {
@@ -272,13 +278,14 @@ export class AgentClient {
   async #attach() {
     this.#attaching = true;
     try {
-      return await this.call("attach", { from_seq: this.lastSeq });
+      return await this.call("attach", { from_seq: this.lastSeq, instance: this.instance });
     } finally {
       this.#attaching = false;
     }
   }
 
   async #decide(request) {
+    if (this.#asked.has(request.request_id)) return; // `attach` sends again what is open
     const asking = new AbortController();
     this.#asked.set(request.request_id, asking);
     let said = "deny";

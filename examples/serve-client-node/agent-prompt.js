@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 
 import { AgentClient, AgentError } from "./agent-client.js";
 
-const USAGE = "usage: agent-prompt.js [--yes | --no] [--attach SEQ] [PROMPT] [-- COMMAND...]";
+const USAGE = "usage: agent-prompt.js [--yes | --no] [--attach [INSTANCE:]SEQ] [PROMPT] [-- COMMAND...]";
 const COMMAND = ["beyond-ai", "agent", "serve"];
 
 /** The text of a model or a tool, unable to steer the terminal. */
@@ -50,8 +50,8 @@ async function ask(request, signal) {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   terminal.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
   try {
-    const question = `${plain(request.summary)}: yes, for the session, or no? [y/s/N] `;
-    const said = await terminal.question(question, { signal });
+    const what = plain(`${request.reason}:\n  ${request.tool} ${request.summary}`);
+    const said = await terminal.question(`${what}\nYes, for the session, or no? [y/s/N] `, { signal });
     return { y: "allow", s: "session" }[said.trim().toLowerCase()] ?? "deny";
   } finally {
     terminal.close();
@@ -69,21 +69,22 @@ function readArguments() {
   const command = end ? process.argv.slice(2 + end.index + 1) : [];
   const prompt = positionals.slice(0, positionals.length - command.length).join(" ");
   const isAttaching = values.attach !== undefined;
-  if (isAttaching === (prompt !== "") || (isAttaching && !/^\d+$/.test(values.attach)))
+  const [, instance, from] = /^(?:(\w+):)?(\d+)$/.exec(values.attach ?? "") ?? [];
+  if (isAttaching === (prompt !== "") || (isAttaching && from === undefined))
     throw new TypeError("give a prompt, or --attach and the number of an event");
   const onApproval = values.yes ? () => "allow" : values.no ? () => "deny" : ask;
-  return { prompt, from: Number(values.attach), command: command.length > 0 ? command : COMMAND, onApproval };
+  return { prompt, instance, from: Number(from), command: command.length > 0 ? command : COMMAND, onApproval };
 }
 
 async function main() {
-  const { prompt, from, command, onApproval } = readArguments();
+  const { prompt, instance, from, command, onApproval } = readArguments();
   const options = { onApproval, detached: true }; // in a group of its own: Ctrl-C is ours, and becomes an `abort`
   let agent, events;
   if (prompt) {
     agent = await AgentClient.start(command, options);
     events = agent.prompt(prompt);
   } else {
-    const taken = await AgentClient.attach(command, from, options);
+    const taken = await AgentClient.attach(command, from, { instance, ...options });
     agent = taken.agent;
     events = rest(agent, taken.attached);
   }
@@ -91,7 +92,7 @@ async function main() {
   try {
     for await (const event of events) await show(event);
   } catch (error) {
-    if (error.code === "lost") await tell(`the last event was ${agent.lastSeq}`);
+    if (error.code === "lost") await tell(`the last event was ${agent.instance}:${agent.lastSeq}`);
     throw error;
   } finally {
     await agent.close();

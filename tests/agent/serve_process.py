@@ -8,8 +8,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Final
 
+from pydantic import TypeAdapter
 from tests.agent.agent_process import COMMAND, CRADLE, MODELS, Frame, Place
+
+from beyond_ai.agent.serve import frames
+from beyond_ai.agent.serve.answers import ANSWERS
+from beyond_ai.agent.serve.frames import Response
+
+FRAMES: Final = TypeAdapter[frames.Frame](frames.AnyFrame)
 
 
 class Served:
@@ -37,6 +45,7 @@ class Served:
         line, _, self._held = self._held.partition(b"\n")
         assert len(line) < 1024 * 1024
         self.seen.append(json.loads(line))
+        check(self.seen[-1])
         return self.seen[-1]
 
     def drain(self) -> None:
@@ -73,6 +82,19 @@ class Served:
         self.process.stdin.close()
         self.until(lambda frame: frame["type"] == "exit")
         return self.process.wait(10)
+
+
+def check(frame: Frame) -> None:
+    """That FRAME is what its model says, and its `data` what the model of that answer says, with no member more."""
+    members = FRAMES.validate_python(frame)
+    assert set(frame) <= {*type(members).model_fields, "cut", "whole"}, frame
+    if isinstance(members, Response) and "cut" not in frame:
+        if members.data is None:
+            known = ANSWERS.keys() - {"prompt", "abort"}  # one that waits, and one that found no words
+            assert not members.success or members.command not in known, frame
+            return
+        held = ANSWERS[members.command].model_validate(members.data).members()
+        assert json.loads(json.dumps(held)) == members.data, frame
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def test_a_program_is_asked_and_no_answer_is_a_no(
     with served(place, "--approval-timeout", "0.2" if decision is None else "60") as far:
         far.send({"id": "1", "type": "prompt", "message": "tidy up"})
         request = far.until(lambda frame: frame["type"] == "approval_request")
-        assert "draft.md (untracked)" in str(request["summary"])
+        assert "draft.md (untracked)" in str(request["reason"])
         if decision is not None:
             far.send({"id": "2", "type": "approve", "request_id": request["request_id"], "decision": decision})
         assert far.event("tool_end")["is_error"] is (decision != "allow")

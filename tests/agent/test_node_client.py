@@ -147,7 +147,7 @@ def test_what_is_lost_comes_again(place: Place, model: Model) -> None:
     lost = """
         const agent = await AgentClient.start(command);
         for await (const event of agent.prompt("hi")) {
-          if (event.kind === "tool_start") { console.log(agent.lastSeq); process.exit(); }
+          if (event.kind === "tool_start") { console.log(`${agent.instance}:${agent.lastSeq}`); process.exit(); }
         }
     """
     with held(place) as process:
@@ -164,11 +164,26 @@ def test_what_is_lost_comes_again(place: Place, model: Model) -> None:
         done = prompted(place, "--attach", seq, "--", "sh", "-c", LINK)
         assert done.stdout == "the end\n"
         assert "went-on" in done.stderr
-        beyond = prompted(place, "--attach", "999", "--", "sh", "-c", LINK)
-        assert f"it has come to event {whole[1]}" in beyond.stderr
-        assert beyond.returncode == 1
+        for other in ("999", "0123456789abcdef:1"):
+            beyond = prompted(place, "--attach", other, "--", "sh", "-c", LINK)
+            assert f"it has come to event {whole[1]}" in beyond.stderr
+            assert beyond.returncode == 1
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 143
+
+
+def test_a_question_that_the_first_client_left_open_is_asked_again(place: Place, model: Model) -> None:
+    model(uses(tool_call("write", path="a.txt", content="x")), says("the end"))
+    left = """
+        const agent = await AgentClient.start(command, { onApproval: () => { console.log("asked"); process.exit(); } });
+        for await (const event of agent.prompt("hi"));
+    """
+    with held(place, "--approve", "writes") as process:
+        assert evaluated(place, left, "sh", "-c", LINK) == "asked\n"
+        assert prompted(place, "--yes", "--attach", "0", "--", "sh", "-c", LINK).stdout == "the end\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 143
+    assert place.tree() == {"a.txt": b"x"}
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,8 @@ def test_approvals(place: Place, model: Model, decision: str | None, left: dict[
         far.send({"id": "1", "type": "prompt", "message": "hi"})
         request = far.until(lambda frame: frame["type"] == "approval_request")
         assert request["input"] == {"path": "a.txt", "content": "x"}
+        assert (request["tool"], request["summary"]) == ("write", "a.txt")
+        assert request["reason"] == "--approve writes asks before `write` runs"
         if decision is not None:
             far.send({"id": "2", "type": "approve", "request_id": request["request_id"], "decision": decision})
         resolved = far.until(lambda frame: frame["type"] == "approval_resolved")
@@ -221,7 +223,7 @@ def test_a_hook_that_asks_becomes_a_request(place: Place, model: Model, tmp_path
     with served(place, environment=environment) as far:
         far.send({"id": "1", "type": "prompt", "message": "hi"})
         request = far.until(lambda frame: frame["type"] == "approval_request")
-        assert "careful asks" in str(request["summary"])
+        assert "careful asks" in str(request["reason"])
         far.send({"id": "2", "type": "abort"})
         assert far.until(lambda frame: frame["type"] == "approval_resolved")["by"] == "cancelled"
         assert far.answer("2")["success"] is True
@@ -236,7 +238,13 @@ def test_an_image_that_is_too_large_does_not_spoil_the_session(place: Place, mod
     damaged = {"media_type": "image/png", "data": base64.b64encode(b"x" * 5_000_000).decode()}
     playing = model(says("red"))
     with served(place) as far:
-        for bad in (damaged, {"media_type": "image/png", "data": "x"}):
+        nothing: list[Frame] = [
+            {"media_type": "image/png", "data": "x"},
+            {"media_type": "image/png", "data": "aGk=!!"},
+            {"media_type": "image/png", "data": ""},
+            {"media_type": "text/plain", "data": "aGk="},
+        ]
+        for bad in (damaged, *nothing):
             refused = far.ask("prompt", message="look", images=[small, bad])
             assert (refused["success"], refused["code"]) == (False, "bad_request")
             assert str(refused["error"]).startswith("images[1]: ")

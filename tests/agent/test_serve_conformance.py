@@ -35,7 +35,7 @@ ENDING: Final = ("approve", "abort")
 def table() -> dict[str, list[str]]:
     """By command, the code that it is refused with in each column, or empty."""
     found: dict[str, list[str]] = {}
-    for line in DOCUMENT.partition("## What is answered when")[2].splitlines():
+    for line in DOCUMENT.partition("## What is answered when")[2].partition("\n## ")[0].splitlines():
         if line.startswith("| `"):
             names, *cells = line.strip("|").split("|")
             codes = [match[1] if (match := re.search(r"`(\w+)`", cell)) else "" for cell in cells]
@@ -138,6 +138,8 @@ def malformed(name: str, whole: Frame) -> Iterator[Frame]:
         if field.default is PydanticUndefined:
             yield {key: value for key, value in whole.items() if key != member}
         yield {**whole, member: {"no": ["such"]}}
+    if "message" in whole:
+        yield {**whole, "message": " \n"}
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -145,6 +147,9 @@ def test_every_command_in_every_state(place: Place, model: Model, name: str) -> 
     rows = table()
     assert set(rows) == frames.COMMANDS
     with held(name, place, model) as state:
+        check_state(state)
+        assert len(state.far.ask("get_state")["data"]["approvals"]) == (name == "approval")  # type: ignore[index]
+        check_what_is_not_there(state, rows)
         check_lines_that_are_no_commands(state)
         for command in sorted(frames.COMMANDS - set(ENDING)) + list(ENDING):
             if command == "abort":
@@ -179,6 +184,19 @@ def check_command(state: State, name: str, expected: str) -> None:
         assert (answer.get("id"), answer["command"]) == (members.get("id"), name)
         assert (answer.get("code", ""), answer["success"]) == (expected, not expected), (state.name, whole)
         assert ("error" in answer) == bool(expected)
+
+
+def check_what_is_not_there(state: State, rows: dict[str, list[str]]) -> None:
+    """That what is named and is not there is refused, where the command is not refused anyway."""
+    named: dict[str, tuple[Frame, str]] = {
+        "get_messages": ({"since": "zzz"}, "session"),
+        "switch_session": ({"session_id": "zzz"}, "session"),
+        "switch_branch": ({"target_id": "zzz"}, "session"),
+        "fork": ({"upto": 999}, "bad_request"),
+    }
+    for name, (members, code) in named.items():
+        answer = state.answer(json.dumps({"type": name, **members}).encode())
+        assert (answer["command"], answer.get("code")) == (name, rows[name][COLUMNS[state.name]] or code)
 
 
 def check_lines_that_are_no_commands(state: State) -> None:

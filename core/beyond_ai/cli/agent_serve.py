@@ -25,6 +25,17 @@ SessionFile = Annotated[
         help="Keep the session in this file, and continue what is in it.",
     ),
 ]
+SessionDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--session-dir",
+        envvar="AI_AGENT_SESSION_DIR",
+        metavar="DIR",
+        show_default=False,
+        rich_help_panel=option.SESSION,
+        help="Keep sessions in this folder, and begin a new one. Without it, and without a file, nothing is kept.",
+    ),
+]
 ApprovalTimeout = Annotated[
     float,
     typer.Option(
@@ -44,12 +55,12 @@ def serve(
     common: RunOptions,
     approval_timeout: ApprovalTimeout = APPROVAL_SECONDS,
     session_file: SessionFile = None,
-    session_dir: option.SessionDir = None,
+    session_dir: SessionDir = None,
 ) -> None:
     """Do what comes in on stdin, one JSON object a line, and answer on stdout (docs/serve-protocol.md).
 
-    Without a file or folder the session is kept in memory. It ends with its input: exit code 0, and 130, 143 and 129
-    for SIGINT, SIGTERM and SIGHUP.
+    Without a file or folder the session is in memory alone. It ends with its input: exit code 0, and 130, 143 and 129
+    for SIGINT, SIGTERM and SIGHUP; 1 or 2 where it cannot start.
     """
     from beyond_ai.agent.serve.server import Server, check
 
@@ -61,7 +72,7 @@ def serve(
 @app.command(name="serve-schema", hidden=True)
 def serve_schema() -> None:
     """Print the JSON Schema of the frames of `serve`."""
-    from beyond_ai.agent.serve.frames import schema
+    from beyond_ai.agent.serve.schema import schema
     from beyond_ai.cli.options import write_json
 
     write_json(schema())

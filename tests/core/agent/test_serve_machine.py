@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.agent.serve_process import check
 from tests.core.agent.loop.parts import check_legal
 from tests.core.agent.wires import assert_legal_everywhere, reopened
 
@@ -289,6 +290,7 @@ class Machine(RuleBasedStateMachine):
             self.see(json.loads(line))
 
     def see(self, frame: Frame) -> None:
+        check(frame)
         kind, ident = frame["type"], frame.get("id")
         if kind == "ack" and frame["command"] != "abort":
             assert self.busy is None, "one at a time"
@@ -309,7 +311,10 @@ class Machine(RuleBasedStateMachine):
             assert self.busy is not None, "no event between runs"
             self.seq += 1
             self.kinds[frame["event"]["kind"]] += 1
+        elif kind == "approval_request" and frame.get("replayed"):
+            assert frame["request_id"] in self.requests, "what comes again is open"
         elif kind == "approval_request":
+            assert frame["request_id"] not in self.requests
             self.requests.append(frame["request_id"])
         elif kind == "approval_resolved":
             self.requests.remove(frame["request_id"])

@@ -49,10 +49,20 @@ def describe(call: ToolUse, tool: Tool | None, arguments: "BaseModel | None") ->
             text = str(tool.summary(arguments))
         except Exception:  # noqa: BLE001 - a summary is not worth a call
             text = ""
-    if not text and call.input:
-        text = str(next(iter(call.input.values())))
+    if not text:
+        given = call.input.values() or (value for _, value in arguments or ())
+        text = str(next((value for value in given if value is not None), ""))
     line = " ".join(text.split())
     return line if len(line) <= SUMMARY_CHARS else line[: SUMMARY_CHARS - 1] + "…"
+
+
+def summary_of(call: ToolUse, tool: Tool | None) -> str:
+    """The same of a CALL whose arguments are not read yet; the name of the tool where there is nothing to say."""
+    try:
+        arguments = None if tool is None else _arguments(call, tool)
+    except Unfit:
+        arguments = None
+    return describe(call, tool, arguments) or call.name
 
 
 def _unknown(name: str, tools: ToolSet) -> str:

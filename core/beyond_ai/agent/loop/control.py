@@ -60,6 +60,7 @@ class Control:
         self._idle.set()
         self._stop_after_turn = False
         self._switch: Switch | None = None
+        self._unsaid: tuple[str, ...] = ()
 
     # what others say
 
@@ -123,9 +124,9 @@ class Control:
         return self._stop
 
     def end(self) -> None:
-        """The run is over. After a cancellation nothing waits for it any more."""
+        """The run is over. After a cancellation nothing waits for it any more: `take_unsaid` has it."""
         if self._stop is not None and self._stop.cause == "cancelled":
-            self.clear("steer", "follow_up")
+            self._unsaid += self.clear("steer", "follow_up")
         self._stop = None
         self._stop_after_turn = False
         self._idle.set()
@@ -135,6 +136,11 @@ class Control:
         waiting = self._lanes[lane]
         count = len(waiting) if self.modes[lane] == "all" else min(1, len(waiting))
         return tuple(waiting.popleft() for _ in range(count))
+
+    def take_unsaid(self) -> tuple[str, ...]:
+        """The texts that waited when runs were cancelled, since the last time."""
+        unsaid, self._unsaid = self._unsaid, ()
+        return unsaid
 
     def take_switch(self) -> Switch | None:
         """The switch that was asked for since the last time."""

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from beyond_ai.agent.loop.arguments import summary_of
 from beyond_ai.agent.policy.rules import Mode, Rules
 from beyond_ai.spec.agent_hook import AgentHook, Allow, Block, Verdict
 from beyond_ai.spec.conversation import ToolUse
@@ -19,9 +20,15 @@ Answer = Literal["once", "session", "no"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a person is asked: to let CALL run, once or each time that `scope` comes up again in this session."""
+    """What a person is asked: to let CALL run, once or each time that `scope` comes up again in this session.
+
+    Attributes:
+        summary: what the call does, in a few words.
+        reason: why a person is asked.
+    """
 
     call: ToolUse
+    summary: str
     scope: str
     reason: str
 
@@ -57,14 +64,15 @@ class Approval:
 
     async def denial(self, call: ToolUse, reason: str) -> str | None:
         """Why CALL must not run, after a person was asked; None when it may. REASON says why one is asked."""
-        scope = scope_of(call, self._tools.get(call.name))
+        tool = self._tools.get(call.name)
+        scope = scope_of(call, tool)
         if scope in self._allowed:
             return None
         if self.person is None:
             self.unanswered += 1
             return f"{reason}, and nobody can be asked here: denied. Do not try another way; say what you could not do."
         try:
-            answer = await self.person(Question(call=call, scope=scope, reason=reason))
+            answer = await self.person(Question(call=call, summary=summary_of(call, tool), scope=scope, reason=reason))
         except Exception as error:  # noqa: BLE001 - whatever went wrong, nobody said yes
             return f"{reason}, and asking failed ({error}): denied"
         if answer == "session":

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from beyond_ai.agent.prompt.templates import template_folders
 from beyond_ai.agent.run.assembly import Agent
 from beyond_ai.agent.run.options import RunOptions
 from beyond_ai.agent.serve import frames, queries
+from beyond_ai.agent.serve.answers import Answer, Attached, Cleared, Compacted
 from beyond_ai.agent.serve.approvals import Approvals
 from beyond_ai.agent.serve.attachments import attached
 from beyond_ai.agent.serve.reader import LARGEST, Line, id_in
@@ -26,7 +28,8 @@ from beyond_ai.spec.conversation import Block, Image, JsonObject, Message, Text
 from beyond_ai.validation import problems_of
 
 NEED_IDLE: Final = frozenset({"new_session", "switch_session", "fork", "compact", "switch_branch"})
-LATER: Final[JsonObject] = {}
+NOTHING: Final = Answer()
+LATER: Final = Answer()
 """Stands for an answer that comes when the work is done."""
 
 
@@ -50,12 +53,12 @@ class Commands:
             kind = value.get("type")
             ident = _id_of(value)
             name = kind[:200] if isinstance(kind, str) else "?"
-            data = self._do(name, self._read(value))
+            answer = self._do(name, self._read(value))
         except Exception as error:  # noqa: BLE001 - each is told, and the next command is taken
             self._refuse(ident, name, error)
         else:
-            if data is not LATER:
-                self._answer(ident, name, data)
+            if answer is not LATER:
+                self._answer(ident, name, answer)
 
     def cancel(self) -> None:
         """Stop what takes a while."""
@@ -76,8 +79,8 @@ class Commands:
         except ValidationError as error:
             raise Refused("bad_request", "; ".join(problems_of(error))) from None
 
-    def _answer(self, ident: str | None, name: str, data: JsonObject) -> None:
-        self._writer.put(frames.Response(id=ident, command=name, success=True, data=data or None))
+    def _answer(self, ident: str | None, name: str, answer: Answer) -> None:
+        self._writer.put(frames.Response(id=ident, command=name, success=True, data=answer.members() or None))
 
     def _refuse(self, ident: str | None, name: str, error: Exception) -> None:
         told = refusal_of(error)
@@ -85,16 +88,16 @@ class Commands:
             frames.Response(id=ident or told.ident, command=name, success=False, error=str(told), code=told.code)
         )
 
-    def _do(self, name: str, command: frames.Command) -> JsonObject:
+    def _do(self, name: str, command: frames.Command) -> Answer:
         if self._running and name in NEED_IDLE:
-            raise Refused("busy", f"busy: `{self._running}` is going on; abort it, or wait for its answer")
+            raise Refused("busy", self._busy)
         match command:
             case frames.Prompt():
                 return self._prompt(command)
             case frames.Said():
                 if self._running != "prompt":
-                    raise Refused("idle", f"unknown command: {name} is for a running prompt, and none is going on")
-                return self._say(command.type, command.message, command.images)
+                    raise Refused("idle", f"`{name}` is for a running prompt: none is going on, send `prompt`")
+                return self._say(command.type, command)
             case frames.Compact():
                 return self._start(command, name, self._compact(command))
             case frames.SwitchBranch():
@@ -111,71 +114,95 @@ class Commands:
                 if not self._approvals.answer(command):
                     raise Refused("already_resolved", f"{command.request_id} is not open, or was answered already")
             case frames.Attach():
-                count, lost = self._writer.replay(command.from_seq)
-                return {"replayed": count, "truncated": lost, "seq": self._writer.seq, "busy": bool(self._running)}
-            case frames.SetModel() | frames.SetThinking():
-                return self._sessions.switch_model(command, running=bool(self._running))
+                return self._attach(command)
+            case frames.SetModel():
+                return self._sessions.set_model(command.model, running=bool(self._running))
+            case frames.SetThinking():
+                return self._sessions.set_thinking(command.budget, running=bool(self._running))
             case frames.SetSessionName():
                 self._agent.session.rename(command.title)
             case frames.SwitchSession():
                 return self._sessions.switch(command.session_id)
             case frames.Fork():
                 return self._sessions.fork(command.upto)
-        return {}
+        return NOTHING
 
-    def _ask(self, name: str) -> JsonObject:
+    def _ask(self, name: str) -> Answer:
         agent = self._agent
         conversation = agent.session.conversation
         match name:
             case "get_state":
-                return queries.state(agent, self._options.cwd, self._writer.seq, running=self._running)
+                return queries.state(agent, self._options.cwd, self._writer, self._approvals, running=self._running)
             case "get_last_assistant_text":
-                return {"text": queries.last_text(conversation)}
+                return queries.last_text(conversation)
             case "get_session_stats":
                 return queries.counters(conversation)
             case "get_commands":
-                return {"commands": queries.commands(self._options.cwd)}
+                return queries.commands(self._options.cwd)
             case "get_available_models":
-                return {"models": queries.models(conversation.model)}
+                return queries.models(conversation.model)
             case "list_branches":
-                return {"branches": queries.branches(agent)}
+                return queries.branches(agent)
             case "clear_queue":
-                return {"cleared": list(agent.loop.control.clear("steer", "follow_up"))}
+                return Cleared(cleared=agent.loop.control.clear("steer", "follow_up"))
             case _:
                 return self._sessions.new()
 
+    def _attach(self, command: frames.Attach) -> Answer:
+        writer = self._writer
+        other = command.instance not in (None, writer.instance)
+        count, lost = (0, True) if other else writer.replay(command.from_seq)
+        for request in self._approvals.open:
+            writer.put(request.model_copy(update={"replayed": True}))
+        return Attached(
+            replayed=count,
+            truncated=lost,
+            other=other,
+            seq=writer.seq,
+            busy=bool(self._running),
+            instance=writer.instance,
+            pid=os.getpid(),
+        )
+
+    @property
+    def _busy(self) -> str:
+        """Why a command is refused that needs rest, and what can be done."""
+        if self._running == "prompt":
+            return "busy: a prompt is going on; wait for its answer, `abort` it, or give `streaming_behavior`"
+        return f"busy: `{self._running}` is going on; wait for its answer, or `abort` it"
+
     # what takes a while
 
-    def _prompt(self, command: frames.Prompt) -> JsonObject:
+    def _prompt(self, command: frames.Prompt) -> Answer:
         if self._running == "prompt" and command.streaming_behavior is not None:
-            return self._say(command.streaming_behavior, command.message, command.images)
+            return self._say(command.streaming_behavior, command)
         if self._running:
-            raise Refused("busy", f"busy: `{self._running}` is going on; steer it, or wait for its answer")
+            raise Refused("busy", self._busy)
         return self._start(command, "prompt", self._run(self._blocks(command)))
 
-    def _start(self, command: frames.Command, name: str, work: Coroutine[None, None, JsonObject]) -> JsonObject:
+    def _start(self, command: frames.Command, name: str, work: Coroutine[None, None, Answer]) -> Answer:
         self._running = name
         self._writer.put(frames.Ack(id=command.id, command=name))
         self.task = asyncio.ensure_future(self._work(command.id, name, work))
         return LATER
 
-    async def _work(self, ident: str | None, name: str, work: Coroutine[None, None, JsonObject]) -> None:
-        data: JsonObject = {}
+    async def _work(self, ident: str | None, name: str, work: Coroutine[None, None, Answer]) -> None:
+        answer = NOTHING
         problem: Exception | None = None
         try:
             try:
-                data = await work
+                answer = await work
             finally:
                 self._sessions.settle()
         except Exception as error:  # noqa: BLE001 - each is told, and the next command is taken
             problem = error
         self._running = ""
         if problem is None:
-            self._answer(ident, name, data)
+            self._answer(ident, name, answer)
         else:
             self._refuse(ident, name, problem)
 
-    async def _run(self, blocks: tuple[Block, ...]) -> JsonObject:
+    async def _run(self, blocks: tuple[Block, ...]) -> Answer:
         agent = self._agent
         conversation, control = agent.session.conversation, agent.loop.control
         outcome = await agent.loop.run(conversation, Message(role="user", content=blocks))
@@ -185,44 +212,49 @@ class Commands:
             outcome = await agent.loop.run(conversation, Message(role="user", content=more))
         return self._done(outcome)
 
-    def _done(self, outcome: RunOutcome) -> JsonObject:
+    def _done(self, outcome: RunOutcome) -> Answer:
         if outcome.status not in ("done", "refused"):
             raise Refused(outcome.code or outcome.status, outcome.message or outcome.status)
-        data = queries.counters(self._agent.session.conversation)
-        return data | {"refused": True} if outcome.status == "refused" else data
+        return queries.prompted(self._agent.session.conversation, refused=outcome.status == "refused")
 
-    async def _compact(self, command: frames.Compact) -> JsonObject:
+    async def _compact(self, command: frames.Compact) -> Answer:
         conversation = self._agent.session.conversation
         result = await self._agent.loop.compact(conversation, command.custom_instructions)
         if result in ("failed", "cancelled"):
             raise Refused(result, f"the conversation was not condensed: {result}")
         entry = conversation.compaction
-        if result != "compacted" or entry is None:
-            return {"compacted": False, "reason": result}
-        return {
-            "compacted": True,
-            "reason": entry.reason,
-            "summary": entry.summary,
-            "tokens_before": entry.tokens_before,
-            "tokens_after": entry.tokens_after,
-            "first_kept_entry_id": entry.first_kept,
-        }
+        if result != "compacted":
+            return Compacted(compacted=False, reason=result)
+        assert entry is not None, "it was condensed"
+        return Compacted(
+            compacted=True,
+            reason="manual",
+            summary=entry.summary,
+            tokens_before=entry.tokens_before,
+            tokens_after=entry.tokens_after,
+            first_kept_entry_id=entry.first_kept,
+        )
 
-    def _abort(self, command: frames.Command) -> JsonObject:
+    def _abort(self, command: frames.Command) -> Answer:
         self._writer.put(frames.Ack(id=command.id, command="abort"))
         if self.task is None or self.task.done():
-            return {}
+            return NOTHING
         self.cancel()
         # answered when the run has ended, so that the next prompt does not meet it
-        self.task.add_done_callback(lambda _task: self._answer(command.id, "abort", {}))
+        self.task.add_done_callback(lambda _task: self._answer(command.id, "abort", self._unsaid()))
         return LATER
 
-    def _say(self, lane: str, message: str, images: tuple[frames.ImageData, ...]) -> JsonObject:
-        content: tuple[Text | Image, ...] = (Text(text=message), *_images(images))
+    def _unsaid(self) -> Answer:
+        """What waited for a run that was aborted. An early client expects nothing, and mostly there is nothing."""
+        texts = self._agent.loop.control.take_unsaid()
+        return Cleared(cleared=texts) if texts else NOTHING
+
+    def _say(self, lane: str, command: frames.Words) -> Answer:
+        content: tuple[Text | Image, ...] = (*_texts(command.message), *_images(command.images))
         control = self._agent.loop.control
         if not (control.steer(content) if lane == "steer" else control.follow_up(content)):
             raise Refused("full", f"too many messages wait for {lane} already")
-        return {}
+        return NOTHING
 
     def _blocks(self, command: frames.Prompt) -> tuple[Block, ...]:
         cwd, home = self._options.cwd, Path.home()
@@ -230,7 +262,7 @@ class Commands:
         if text.startswith("/"):
             skills = partial(find_skills, skill_folders(cwd, home), warn)
             text = TaskReader(cwd, skills, template_folders(cwd, home)).expanded(text)
-        return (Text(text=text), *_images(command.images))
+        return (*_texts(text), *_images(command.images))
 
 
 def _object_in(line: Line) -> JsonObject:
@@ -251,6 +283,10 @@ def _id_of(value: JsonObject) -> str | None:
     if not isinstance(given, str) or len(given) > frames.LONGEST_ID:
         return None
     return given if given == given.encode(errors="replace").decode() else None
+
+
+def _texts(message: str) -> tuple[Text, ...]:
+    return (Text(text=message),) if message.strip() else ()
 
 
 def _images(images: tuple[frames.ImageData, ...]) -> tuple[Image, ...]:

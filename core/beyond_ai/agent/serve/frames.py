@@ -1,8 +1,8 @@
 """Every frame of the protocol. Within a version members and kinds are only added; unknown ones are to be ignored."""
 
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from beyond_ai.agent.policy.approval import Answer
 from beyond_ai.spec.conversation import ThinkingLevel
@@ -44,21 +44,30 @@ def _well_formed(given: object) -> object:
 Images = Annotated[tuple[ImageData, ...], BeforeValidator(_well_formed, json_schema_input_type=tuple[ImageData, ...])]
 
 
-class Prompt(Command):
+class Words(Command):
+    """What the user says: a message, images, or both."""
+
+    message: str
+    images: Images = ()
+
+    @model_validator(mode="after")
+    def _say_something(self) -> Self:
+        if not self.message.strip() and not self.images:
+            raise ValueError("the message is empty, and there is no image")
+        return self
+
+
+class Prompt(Words):
     """Do a task. While one is done, `streaming_behavior` says how it waits; without that it is refused."""
 
     type: Literal["prompt"]
-    message: str
-    images: Images = ()
     streaming_behavior: Literal["steer", "follow_up"] | None = None
 
 
-class Said(Command):
+class Said(Words):
     """Words to the task that is being done."""
 
     type: Literal["steer", "follow_up"]
-    message: str
-    images: Images = ()
 
 
 class Plain(Command):
@@ -153,10 +162,11 @@ class Approve(Command):
 
 
 class Attach(Command):
-    """Send again what came after `from_seq`."""
+    """Send events again that came after `from_seq`, if `instance` is this process, and requests that are open."""
 
     type: Literal["attach"]
     from_seq: int = Field(ge=0)
+    instance: str | None = None
 
 
 AnyCommand = Annotated[
@@ -192,6 +202,7 @@ class Ready(Frame):
     protocol: int = PROTOCOL
     version: str
     pid: int
+    instance: str
     capabilities: tuple[str, ...]
     limits: dict[str, int]
 
@@ -214,7 +225,7 @@ class Event(Frame):
 
 
 class Response(Frame):
-    """The answer to a command, exactly one; `code` says what kind of failure it is."""
+    """The answer to a command, exactly one; `code` says what kind of failure it is, `data` is one of `answers`."""
 
     type: Literal["response"] = "response"
     id: str | None = None
@@ -226,17 +237,19 @@ class Response(Frame):
 
 
 class ApprovalRequest(Frame):
-    """May this call run? Without an answer in time it may not."""
+    """May this call run? `summary` is what it does, `reason` why it is asked. Without an answer in time it may not."""
 
     type: Literal["approval_request"] = "approval_request"
     request_id: str
     tool: str
     summary: str
+    reason: str
     scope_key: str
     options: tuple[str, ...] = ("allow", "deny")
     call_id: str
     input: dict[str, Any]
     timeout_seconds: float
+    replayed: bool | None = None
 
 
 class ApprovalResolved(Frame):
@@ -259,26 +272,6 @@ class Exit(Frame):
 AnyFrame = Annotated[
     Ready | Ack | Event | Response | ApprovalRequest | ApprovalResolved | Exit, Field(discriminator="type")
 ]
-
-
-def schema() -> dict[str, Any]:
-    """All frames as a JSON Schema: `in` is what the agent reads, `out` what it writes."""
-    commands, written = TypeAdapter[Command](AnyCommand), TypeAdapter[Frame](AnyFrame)
-    _, whole = TypeAdapter.json_schemas(
-        [("in", "validation", commands), ("out", "serialization", written)],
-        title=f"beyond-ai agent serve, protocol {PROTOCOL}",
-    )
-    references = {name: {"$ref": f"#/$defs/{name}"} for name in ("in", "out")}
-    named, _ = TypeAdapter.json_schemas([("in", "validation", commands), ("out", "serialization", written)])
-    definitions = dict(whole["$defs"])
-    for (name, _mode), found in named.items():
-        definitions[str(name)] = found
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": whole["title"],
-        "anyOf": list(references.values()),
-        "$defs": definitions,
-    }
 
 
 def answer_of(command: Approve) -> Answer:

@@ -24,7 +24,8 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CANCEL_SECONDS: Final = 5.0
 FLUSH_SECONDS: Final = 0.5
 CAPABILITIES: Final = (
-    "ack", "seq", "attach", "approvals", "queries_while_running", "clear_queue", "branch_summaries", "exit"
+    "ack", "seq", "attach", "approvals", "queries_while_running", "clear_queue", "branch_summaries", "exit",
+    "instance",
 )  # fmt: skip
 
 
@@ -77,6 +78,7 @@ class Server:
                 model=sessions.agent.session.conversation.model,
                 version=VERSION,
                 pid=os.getpid(),
+                instance=self._writer.instance,
                 capabilities=CAPABILITIES,
                 limits=limits,
             )

@@ -9,11 +9,19 @@ from beyond_ai.agent.models import LEVELS
 from beyond_ai.agent.run.assembly import Agent, assemble
 from beyond_ai.agent.run.options import DEFAULT_MODEL, RunOptions
 from beyond_ai.agent.serve import frames, queries
+from beyond_ai.agent.serve.answers import (
+    BranchSwitched,
+    ListedSession,
+    ModelSet,
+    SessionInUse,
+    SessionList,
+    ThinkingSet,
+)
 from beyond_ai.agent.serve.approvals import Approvals
 from beyond_ai.agent.serve.refusal import Refused
 from beyond_ai.agent.serve.writer import Writer
 from beyond_ai.agent.session import Session, SessionRepository
-from beyond_ai.spec.conversation import JsonObject, ThinkingLevel
+from beyond_ai.spec.conversation import ThinkingLevel
 
 
 class Sessions:
@@ -27,15 +35,17 @@ class Sessions:
         self._repository: Final = None if options.session.folder is None else SessionRepository(options.session.folder)
         self.agent = self._assembled(None if self._repository is None else self._fresh())
 
-    def list(self, offset: int, limit: int | None) -> JsonObject:
+    def list(self, offset: int, limit: int | None) -> SessionList:
         """What can be switched to, from number OFFSET on: LIMIT sessions, or as many as go into one frame."""
-        listed = [] if self._repository is None else [info.as_json() for info in self._repository.list()]
-        sessions = queries.page(listed[offset : None if limit is None else offset + limit])
+        found = () if self._repository is None else self._repository.list()
+        chosen = found[offset : None if limit is None else offset + limit]
+        sessions = queries.page(ListedSession.model_validate(info.as_json()) for info in chosen)
         following = offset + len(sessions)
-        answer: JsonObject = {"sessions": sessions}
-        return answer if following >= len(listed) else answer | {"next_offset": following}
+        if following >= len(found):
+            return SessionList(sessions=sessions)
+        return SessionList(sessions=sessions, next_offset=following)
 
-    def new(self) -> JsonObject:
+    def new(self) -> SessionInUse:
         """Begin a session. A single file keeps its id, and what there was as a branch."""
         if self._repository is not None:
             self._use(self._fresh())
@@ -47,16 +57,16 @@ class Sessions:
             agent.session.checkpoint()
             agent.loop.control.clear()
             agent.approval.forget()
-        return {"session_id": self.agent.session.id}
+        return SessionInUse(session_id=self.agent.session.id)
 
-    def switch(self, prefix: str) -> JsonObject:
+    def switch(self, prefix: str) -> SessionInUse:
         """Go on in the session whose id begins with PREFIX."""
         repository = self._folder()
         if repository.find(prefix).id != self.agent.session.id:
             self._use(repository.open(prefix, default_model=DEFAULT_MODEL))
-        return {"session_id": self.agent.session.id}
+        return SessionInUse(session_id=self.agent.session.id)
 
-    def fork(self, upto: int | None) -> JsonObject:
+    def fork(self, upto: int | None) -> SessionInUse:
         """Go on in a copy: of the first UPTO messages, or of all."""
         repository, session = self._folder(), self.agent.session
         entries = queries.messages_of(session.conversation)
@@ -68,9 +78,9 @@ class Sessions:
         else:
             forked = repository.fork(session.path, None if upto is None else entries[upto - 1].id)
         self._use(forked)
-        return {"session_id": forked.id}
+        return SessionInUse(session_id=forked.id)
 
-    async def switch_branch(self, command: frames.SwitchBranch) -> JsonObject:
+    async def switch_branch(self, command: frames.SwitchBranch) -> BranchSwitched:
         """Go on from an earlier entry, with a summary of what is left where one is wanted and can be had."""
         session, target = self.agent.session, command.target_id
         left = session.left_by(target)
@@ -84,28 +94,25 @@ class Sessions:
                 problem = failure.message
                 warn(f"the branch that is left has no summary: {problem}")
         session.branch(target, summary)
-        data: JsonObject = {"target_id": target, "summarized": bool(summary)}
         if summary:
-            data["summary"] = summary
-        return data if problem is None else data | {"problem": problem}
+            return BranchSwitched(target_id=target, summarized=True, summary=summary)
+        if problem is not None:
+            return BranchSwitched(target_id=target, summarized=False, problem=problem)
+        return BranchSwitched(target_id=target, summarized=False)
 
-    def switch_model(self, command: frames.SetModel | frames.SetThinking, *, running: bool) -> JsonObject:
-        """Let another model answer, or reason otherwise; while it is RUNNING from the next request on."""
-        model: str | None = None
-        thinking: ThinkingLevel | None = None
-        if isinstance(command, frames.SetModel):
-            model = command.model
-            name, _, level = model.rpartition(":")
-            if name and level in LEVELS:
-                model, thinking = name, next(known for known in LEVELS if known == level)
-        else:
-            thinking = frames.level_of(command.budget)
-        self.agent.loop.control.switch(model=model, thinking=thinking)
-        if not running:
-            self.settle()
-        if isinstance(command, frames.SetThinking):
-            return {"thinking": command.budget, "level": thinking}
-        return {"model": model}
+    def set_model(self, wanted: str, *, running: bool) -> ModelSet:
+        """Let the model WANTED answer, a `:level` behind it perhaps; while one is RUNNING from the next request on."""
+        name, _, suffix = wanted.rpartition(":")
+        level = next((known for known in LEVELS if name and known == suffix), None)
+        model = wanted if level is None else name
+        self._switch(model, level, running=running)
+        return ModelSet(model=model) if level is None else ModelSet(model=model, level=level)
+
+    def set_thinking(self, budget: int | None, *, running: bool) -> ThinkingSet:
+        """Let the model reason within BUDGET; while one is RUNNING from the next request on."""
+        level = frames.level_of(budget)
+        self._switch(None, level, running=running)
+        return ThinkingSet(thinking=budget, level=level)
 
     def settle(self) -> None:
         """Put a switch of models into the session that no request has met. Raises SessionError."""
@@ -114,6 +121,11 @@ class Sessions:
             conversation = session.conversation
             conversation.switch(switch.model or conversation.model, switch.thinking or conversation.thinking)
             session.checkpoint()
+
+    def _switch(self, model: str | None, thinking: ThinkingLevel | None, *, running: bool) -> None:
+        self.agent.loop.control.switch(model=model, thinking=thinking)
+        if not running:
+            self.settle()
 
     def _folder(self) -> SessionRepository:
         if self._repository is None:

@@ -1,6 +1,7 @@
 """The one writer of stdout. A reader that does not keep up makes the run wait, and nothing is dropped."""
 
 import asyncio
+import os
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,15 @@ REPLAY: Final = 4 * 1024 * 1024
 
 
 class Writer:
-    """Writes frames; events get their numbers here. POINTER says where the whole of a text is that had to be cut."""
+    """Writes frames; events get their numbers here, which count for `instance` alone.
+
+    `pointer` says where the whole of a text is that had to be cut.
+    """
 
     def __init__(self, output: Output) -> None:
         self.output: Final = output
+        self.instance: Final = os.urandom(8).hex()
+        """names this process, as no other is called, on another machine neither"""
         self.pointer: Path | None = None
         self.seq = 0
         self._kept: deque[tuple[int, JsonObject, int]] = deque()
