@@ -155,7 +155,7 @@ def _listed(folder: Path) -> Sequence[SessionInfo]:
     except OSError:
         return []
     found = [info for info in map(session_info, paths) if info is not None]
-    return sorted(found, key=lambda info: (info.updated_at, info.path.name), reverse=True)
+    return sorted(found, key=lambda info: (info.updated_at, info.created_at), reverse=True)
 
 
 def _rooted(copied: Sequence[JsonObject], tree: Tree) -> list[JsonObject]:
